@@ -7,7 +7,7 @@ import { readJournal } from "../store/journal.ts";
 import type { DecodedJournal } from "../store/journal-format.ts";
 import { journalState, replayed } from "../store/replay.ts";
 import { highestVersion, type Row, VERSION_NAME } from "../store/tree-rows.ts";
-import { isPending } from "../store/version-row.ts";
+import { isPending, PENDING_NAME } from "../store/version-row.ts";
 
 const NO_DATA = new Uint8Array(0);
 
@@ -24,17 +24,24 @@ function unmarked(rows: readonly Row[]): readonly Row[] {
   return rows.map((row) => (isPending(row) ? { ...row, name: VERSION_NAME } : row));
 }
 
+interface Continued {
+  readonly rows: readonly Row[];
+  /** Changes that were applied. */
+  readonly count: number;
+  readonly note?: string;
+}
+
+const DAMAGED =
+  "config.db.changes beside it is damaged: changes that were answered are in it, and only those " +
+  "before the damage can be read";
+
 /**
  * The rows with the journal's changes applied, or why they cannot be applied. A server may have
  * written the changes into the database while it was read: so the journal is read before and after
  * the rows. If either continues them, that one counts; if it was begun anew meanwhile, the rows
  * have every change that had been answered when the reading began.
  */
-function continued(
-  file: string,
-  rows: readonly Row[],
-  before: ReadJournal,
-): { readonly rows: readonly Row[]; readonly count: number; readonly note?: string } | string {
+function continued(file: string, rows: readonly Row[], before: ReadJournal): Continued | string {
   const version = highestVersion(rows);
   const after = readJournal(file);
   const state = journalState(after, rows, version);
@@ -43,6 +50,7 @@ function continued(
   for (const each of [state, earlier]) {
     if (typeof each === "object" && each.kind === "replay") return applied(each.journal, rows);
   }
+  if (typeof after === "object" && after.isDamaged && state.kind === "empty") return DAMAGED;
   const settled = { rows: unmarked(rows), count: 0 };
   if (baseOf(before) !== baseOf(after)) return settled;
   if (state.kind === "foreign") {
@@ -55,19 +63,19 @@ function continued(
   return settled;
 }
 
-function applied(
-  journal: DecodedJournal,
-  rows: readonly Row[],
-): { readonly rows: readonly Row[]; readonly count: number } | string {
+function applied(journal: DecodedJournal, rows: readonly Row[]): Continued | string {
   const change = replayed(journal, rows, highestVersion(rows));
   if (typeof change === "string") return `config.db.changes cannot be replayed: ${change}`;
   const byInode = new Map(rows.map((row) => [row.inode, row]));
   for (const inode of change.deleted) byInode.delete(inode);
   for (const row of change.replaced) byInode.set(row.inode, { ...row, data: row.data ?? NO_DATA });
-  const fixed = { inode: 0, parent: 0, name: VERSION_NAME, data: NO_DATA };
+  // Marked: no copy may be made without the changes that cannot be read.
+  const name = journal.isDamaged ? PENDING_NAME : VERSION_NAME;
+  const fixed = { inode: 0, parent: 0, name, data: NO_DATA };
   byInode.set(0, { ...change.root, ...fixed });
   const sorted = [...byInode.values()].toSorted((a, b) => a.inode - b.inode);
-  return { rows: sorted, count: journal.records.length };
+  const note = journal.isDamaged ? { note: DAMAGED } : {};
+  return { rows: sorted, count: journal.records.length, ...note };
 }
 
 /** Rows with the changes that wait beside their database. */
@@ -87,7 +95,7 @@ export function pendingChanges(file: string): (rows: readonly Row[]) => WithChan
   return (rows) => {
     const found = continued(file, rows, before);
     if (typeof found === "string") return { rows, note: found };
-    if (found.count === 0) return found;
+    if (found.count === 0 || found.note !== undefined) return found;
     const note =
       `${counted(found.count, "change")} in config.db.changes beside it, shown as applied: ` +
       "pmxcfs-ipc applies them at its next start; the original pmxcfs refuses the " +

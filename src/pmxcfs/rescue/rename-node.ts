@@ -83,8 +83,12 @@ export function renameNode(file: string, old: string, name: string): RenamedNode
 
 /** Why the rows must not change: the changes in the journal continue them, and would be lost. */
 function waitingChanges(file: string, rows: readonly Row[]): string | undefined {
-  const state = journalState(readJournal(file), rows, highestVersion(rows));
+  const journal = readJournal(file);
+  const state = journalState(journal, rows, highestVersion(rows));
   if (typeof state === "string") return state;
+  if (typeof journal === "object" && journal.isDamaged) {
+    return "config.db.changes beside it is damaged: run `pmxcfs-ipc config flush` first";
+  }
   if (state.kind !== "replay") return undefined;
   const changes = counted(state.journal.records.length, "change");
   return `${changes} in config.db.changes beside it: run \`pmxcfs-ipc config flush\` first`;

@@ -20,7 +20,7 @@ export interface CheckpointJob extends DatabasePlace {
 }
 
 /**
- * The thread's answer: pages in the WAL and pages moved (both -1 while another process checkpoints),
+ * The thread's answer: pages in the WAL and pages moved, both -1 while another process checkpoints;
  * or why nothing was done.
  */
 export type CheckpointResult =

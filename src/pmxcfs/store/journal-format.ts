@@ -39,8 +39,11 @@ export interface JournalRecord {
 export interface DecodedJournal {
   readonly base: JournalBase;
   readonly records: readonly JournalRecord[];
-  /** Bytes after the last complete record, of a change that was never answered. */
-  readonly tornBytes: number;
+  /**
+   * More follows the last record that can be read than the torn rest of one write, whose change was
+   * never answered: answered changes may be in it.
+   */
+  readonly isDamaged: boolean;
 }
 
 /** The head of a journal that continues `base`. */
@@ -83,6 +86,21 @@ export function encodeRecord({ command, origin }: JournalRecord): Buffer {
   return record;
 }
 
+/** No command is longer: a file has 1 MiB at most, and a path much less. */
+const MAX_BODY_BYTES = 2 * 1024 * 1024;
+
+/** Whether what follows the last record that can be read is not the beginning of another one. */
+function isDamage(bytes: Buffer, at: number): boolean {
+  if (at + RECORD_HEAD_BYTES > bytes.length) return false;
+  const body = bytes.readUInt32LE(at);
+  return at + RECORD_HEAD_BYTES + body <= bytes.length || body > MAX_BODY_BYTES;
+}
+
+/** True for the content of a journal whose head is complete, or was. */
+export function hasHead(bytes: Buffer): boolean {
+  return bytes.length >= HEAD_BYTES;
+}
+
 /** The content of a journal; undefined when it is no journal, or its head is incomplete. */
 export function decodeJournal(bytes: Buffer): DecodedJournal | undefined {
   if (bytes.length < HEAD_BYTES || !bytes.subarray(0, MAGIC.length).equals(MAGIC)) return undefined;
@@ -103,7 +121,7 @@ export function decodeJournal(bytes: Buffer): DecodedJournal | undefined {
     records.push(record);
     at = end;
   }
-  return { base: { version, fingerprint }, records, tornBytes: bytes.length - at };
+  return { base: { version, fingerprint }, records, isDamaged: isDamage(bytes, at) };
 }
 
 function decodeBody(body: Buffer): JournalRecord | undefined {

@@ -23,6 +23,7 @@ import {
   decodeJournal,
   encodeBase,
   encodeRecord,
+  hasHead,
   type DecodedJournal,
   type JournalBase,
   type JournalRecord,
@@ -43,23 +44,25 @@ function journalPath(file: string): string {
   return `${behindLinks(file)}.changes`;
 }
 
-/** A journal in which no change waits: it was emptied, or its head was never completed. */
-const NO_CHANGES: DecodedJournal = {
-  base: { version: 0, fingerprint: new Uint8Array(0) },
-  records: [],
-  tornBytes: 0,
-};
+/** A base that no database has. */
+const NO_BASE: JournalBase = { version: 0, fingerprint: new Uint8Array(0) };
+/** Reads of a journal that looks damaged: a server may have begun it anew during one. */
+const READS = 3;
 
 /** The journal beside `file`; undefined when there is none, a text when it cannot be read. */
 export function readJournal(file: string): DecodedJournal | string | undefined {
-  let bytes: Buffer;
-  try {
-    bytes = readRegularFile(journalPath(file), MAX_BYTES);
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === "ENOENT" ? undefined : errorText(error);
+  let journal: DecodedJournal | undefined;
+  for (let reads = 0; reads < READS && journal?.isDamaged !== false; reads++) {
+    try {
+      const bytes = readRegularFile(journalPath(file), MAX_BYTES);
+      // An empty file or an incomplete head: no change in it was answered.
+      const none = { base: NO_BASE, records: [], isDamaged: hasHead(bytes) };
+      journal = decodeJournal(bytes) ?? none;
+    } catch (error) {
+      return (error as NodeJS.ErrnoException).code === "ENOENT" ? undefined : errorText(error);
+    }
   }
-  // An empty file or an incomplete head: no change in it was answered.
-  return decodeJournal(bytes) ?? NO_CHANGES;
+  return journal;
 }
 
 /** Removes the journal beside `file`, if there is one. */
@@ -91,7 +94,7 @@ export class Journal implements Disposable {
   #fd: number | undefined;
   #bytes = 0;
 
-  /** `file`: the database, which exists. `durable`: a record is on the disk when `append` returns. */
+  /** `file`: the database, which exists. `durable`: records are on the disk after `append`. */
   constructor(file: string, durable: boolean) {
     this.file = file;
     this.#path = journalPath(file);

@@ -11,6 +11,7 @@ import { type Entry, Memdb, type Stamp } from "../state/memdb.ts";
 import { BatchingWriter, type BatchingOptions } from "./batching-writer.ts";
 import { ConfigDbWriter, type ConfigDbWriterOptions } from "./config-db-writer.ts";
 import { readJournal, removeJournal, setJournalAside } from "./journal.ts";
+import type { DecodedJournal } from "./journal-format.ts";
 import { journalState, replayed } from "./replay.ts";
 import type { RowWriter } from "./row-writer.ts";
 import { divided, judgeRows, servedRefusal } from "./tree-rules.ts";
@@ -77,13 +78,14 @@ function loadWithJournal(file: string, database: ConfigDbWriter, log: Log): Load
   if (typeof loaded === "string") return loaded;
   const { rows, root } = loaded;
   const marked = isPending(rows.find(({ inode }) => inode === 0));
-  const state = journalState(readJournal(file), rows, root.version);
+  const journal = readJournal(file);
+  const state = journalState(journal, rows, root.version);
   if (typeof state === "string") return state;
   if (state.kind === "replay") {
     const change = replayed(state.journal, rows, root.version);
     if (typeof change === "string") return `config.db.changes cannot be replayed: ${change}`;
     if (database.commit(change) !== 0) return "the changes in config.db.changes cannot be written";
-    removeJournal(file);
+    leaveJournal(file, journal, log);
     const taken = counted(state.journal.records.length, "change");
     log.info(`${file}: ${taken} replayed from config.db.changes`);
     return load(database, log);
@@ -101,7 +103,7 @@ function loadWithJournal(file: string, database: ConfigDbWriter, log: Log): Load
       `${file}: changes after version ${root.version} waited in config.db.changes, which is ` +
         "missing: they are lost",
     );
-  } else if (state.kind === "empty" && marked) {
+  } else if (state.kind === "empty" && marked && !isDamaged(journal)) {
     log.warn(
       `${file}: no change waits in config.db.changes; if the machine lost power, changes after ` +
         `version ${root.version} are lost`,
@@ -113,8 +115,25 @@ function loadWithJournal(file: string, database: ConfigDbWriter, log: Log): Load
     const outcome = database.commit({ deleted: [], replaced: [], root: settledRoot });
     if (outcome !== 0) return "row 0 could not be written";
   }
-  removeJournal(file);
+  if (state.kind !== "foreign") leaveJournal(file, journal, log);
   return loaded;
+}
+
+type ReadJournal = ReturnType<typeof readJournal>;
+
+function isDamaged(journal: ReadJournal): journal is DecodedJournal {
+  return typeof journal === "object" && journal.isDamaged;
+}
+
+/** The database has every change of the journal that can be read: removes it, or keeps the rest. */
+function leaveJournal(file: string, journal: ReadJournal, log: Log): void {
+  if (!isDamaged(journal)) return removeJournal(file);
+  const aside = setJournalAside(file);
+  log.error(
+    `${file}: config.db.changes is damaged after its first ${journal.records.length} changes: ` +
+      `later ones are lost; it is kept as ${aside}`,
+  );
+  return undefined;
 }
 
 function load(database: ConfigDbWriter, log: Log): Loaded | string {

@@ -1,0 +1,56 @@
+/** A config.db.changes with wrong bytes in it: nothing of it is deleted or passed over silently. */
+import { Database } from "bun:sqlite";
+import { expect, test } from "bun:test";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { backupDatabase } from "../../src/pmxcfs/rescue/backup.ts";
+import { renameNode } from "../../src/pmxcfs/rescue/rename-node.ts";
+import { salvage } from "../../src/pmxcfs/rescue/salvage.ts";
+import { apply, crash, mkdir, opened } from "./batched-tree.ts";
+import { rememberingLog, TempDirectory } from "./support.ts";
+
+/** Damages a journal of the changes a, b and c: a byte of the head, or of the record of b. */
+function damaged(file: string, where: "head" | "record"): void {
+  const bytes = readFileSync(`${file}.changes`);
+  const at = where === "head" ? 30 : 64 + Math.floor((bytes.length - 64) / 2);
+  bytes[at] = (bytes[at] ?? 0) ^ 1;
+  writeFileSync(`${file}.changes`, bytes);
+}
+
+test.each([
+  ["head", []],
+  ["record", ["a"]],
+] as const)("a journal with a damaged %s is kept, and what it may lack is said", (where, names) => {
+  using directory = new TempDirectory();
+  using copies = new TempDirectory();
+  using tree = opened(directory.at("config.db"));
+  for (const name of ["a", "b", "c"]) apply(tree, mkdir(name));
+  const file = crash(directory.at("config.db"), copies);
+  damaged(file, where);
+  const journal = readFileSync(`${file}.changes`);
+  const target = copies.at("copy.db");
+  expect(backupDatabase({ database: file, target, keep: undefined })).toContain("damaged");
+  expect(salvage(file).items.map(({ name }) => name)).toEqual([...names]);
+  expect(renameNode(file, "a", "b")).toContain("damaged");
+  const log = rememberingLog();
+  using again = opened(file, {}, log);
+  expect([...again.entries()].map(({ name }) => name)).toEqual([...names]);
+  const aside = readdirSync(copies.path).find((name) => name.includes("set-aside"));
+  expect(readFileSync(copies.at(aside!))).toEqual(journal);
+  expect(log.lines.join("\n")).toContain("config.db.changes is damaged");
+});
+
+test("a damaged journal of another database is set aside, once", () => {
+  using directory = new TempDirectory();
+  using copies = new TempDirectory();
+  using tree = opened(directory.at("config.db"));
+  for (const name of ["a", "b", "c"]) apply(tree, mkdir(name));
+  const file = crash(directory.at("config.db"), copies);
+  damaged(file, "record");
+  {
+    using database = new Database(file);
+    database.run("INSERT INTO tree VALUES (9, 0, 9, 0, 1001, 4, 'theirs', NULL)");
+  }
+  using again = opened(file);
+  expect([...again.entries()].map(({ name }) => name)).toEqual(["theirs"]);
+  expect(readdirSync(copies.path).filter((name) => name.includes("set-aside"))).toHaveLength(1);
+});
