@@ -11,8 +11,12 @@ import type { TreeStore } from "../../src/pmxcfs/store/tree-store.ts";
 import { TransactionState } from "../../src/pmxcfs/store/transaction-state.ts";
 import { compactFile } from "../../src/pmxcfs/store/upkeep.ts";
 import { eventually } from "../support/eventually.ts";
+import { testUnless } from "../support/unless.ts";
+import { crash, opened as openedBatched } from "./batched-tree.ts";
 import { rememberingLog, TempDirectory, workerThreads } from "./support.ts";
 import { rowsIn } from "./tree-rows-of.ts";
+
+const testTraced = testUnless(Bun.which("strace") === null ? "needs strace" : undefined);
 
 /** Holds SQLite's checkpoint lock (byte 121 of the -shm file) for half a second. */
 const CHECKPOINT_LOCK = `
@@ -270,5 +274,21 @@ describe("config flush", () => {
       expect(served.text).toContain(`process ${process.pid} has it open`);
       expect(served.exitCode).toBe(1);
     }
+  });
+
+  testTraced("has the changes on the disk before their journal is removed", () => {
+    using directory = new TempDirectory();
+    using copies = new TempDirectory();
+    using tree = openedBatched(directory.at("config.db"));
+    apply(tree, { kind: "mkdir", path: "a" });
+    const left = crash(directory.at("config.db"), copies);
+    const calls = "trace=pwrite64,write,writev,fsync,fdatasync,unlink,unlinkat";
+    const words = ["strace", "-f", "-y", "-qq", "-e", calls, process.execPath, MAIN];
+    const { stderr } = Bun.spawnSync([...words, "config", "flush", "--db", left]);
+    const lines = stderr.toString("latin1").split("\n");
+    const removed = lines.findIndex((line) => /unlink.*config\.db\.changes/.test(line));
+    expect(removed).toBeGreaterThan(0);
+    const before = lines.slice(0, removed).filter((line) => line.includes("config.db-wal>"));
+    expect(before.at(-1)).toMatch(/sync\(/);
   });
 });

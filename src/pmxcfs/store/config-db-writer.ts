@@ -209,6 +209,14 @@ export class ConfigDbWriter implements Disposable {
     return 0;
   }
 
+  /** As `commit`, but after 0 the change is on the disk, whatever the SyncMode. */
+  commitToDisk(change: RowChange): 0 | Errno {
+    this.#connection.database.run("PRAGMA synchronous = FULL");
+    const outcome = this.commit(change);
+    this.#connection.database.run(`PRAGMA synchronous = ${this.#sync.toUpperCase()}`);
+    return outcome;
+  }
+
   /** Waits while a long WAL is emptied. */
   *untilWritable(): Steps {
     while (this.#checkpointer.writersWait) yield WAITS;
@@ -289,12 +297,7 @@ export class ConfigDbWriter implements Disposable {
   #newCheckpointer(): Checkpointer {
     const limits = this.#limits === undefined ? {} : { limits: this.#limits };
     const counters = this.#checkpoints;
-    return new Checkpointer({
-      ...this.#place,
-      log: this.#log,
-      counters,
-      ...limits,
-    });
+    return new Checkpointer({ ...this.#place, log: this.#log, counters, ...limits });
   }
 
   #failed(error: unknown): Errno {

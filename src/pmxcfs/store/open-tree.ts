@@ -84,7 +84,10 @@ function loadWithJournal(file: string, database: ConfigDbWriter, log: Log): Load
   if (state.kind === "replay") {
     const change = replayed(state.journal, rows, root.version);
     if (typeof change === "string") return `config.db.changes cannot be replayed: ${change}`;
-    if (database.commit(change) !== 0) return "the changes in config.db.changes cannot be written";
+    // The journal may be on the disk since long: its changes are not the last ones, which a power
+    // cut may lose.
+    const outcome = database.commitToDisk(change);
+    if (outcome !== 0) return "the changes in config.db.changes cannot be written";
     leaveJournal(file, journal, log);
     const taken = counted(state.journal.records.length, "change");
     log.info(`${file}: ${taken} replayed from config.db.changes`);
