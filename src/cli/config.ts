@@ -200,7 +200,11 @@ const catCommand = command({
     const found = names.length === 0 ? undefined : below(items, names)[0];
     if (found === undefined) throw noSuchPath(db, path, items);
     if (found.kind === "directory") throw new CommandFailure(`${db}: ${path} is a directory`);
-    printFile(found.row.data);
+    const { data, omitted } = found.row;
+    if (omitted !== undefined) {
+      throw new CommandFailure(`${db}: the ${omitted} bytes of ${path} are not read: too many`);
+    }
+    printFile(data);
   },
 });
 

@@ -67,6 +67,10 @@ test("a file whose content is too large to be read is not copied as an empty one
     "'big' are not read",
   );
   expect(existsSync(target)).toBe(false);
+  const main = new URL("../../src/main.ts", import.meta.url).pathname;
+  const words = [process.execPath, main, "config", "cat", "--db", file, "big"];
+  const { exitCode, stderr } = Bun.spawnSync(words);
+  expect([exitCode, stderr.toString()]).toEqual([1, expect.stringContaining("not read")]);
 });
 
 describe("a failure", () => {
