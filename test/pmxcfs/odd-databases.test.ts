@@ -22,9 +22,12 @@ import { salvage } from "../../src/pmxcfs/rescue/salvage.ts";
 import { verifyDatabase } from "../../src/pmxcfs/rescue/verify.ts";
 import { compareDatabases } from "../../src/pmxcfs/rescue/compare.ts";
 import { pathOf } from "../../src/pmxcfs/state/memdb.ts";
+import { backupDatabase } from "../../src/pmxcfs/rescue/backup.ts";
+import { openTree } from "../../src/pmxcfs/store/open-tree.ts";
 import { openBackend } from "../../src/pmxcfs/store/open.ts";
 import { ODD_DATABASES, type OddDatabase } from "./odd-databases.ts";
 import { golden, rememberingLog } from "./support.ts";
+import { rowsOf } from "./tree-rows-of.ts";
 
 /** A file in the C server's mount: bytes, beginning of the SHA-256, mtime. */
 type SeenFile = readonly [bytes: number, digest: string, mtime: number];
@@ -279,6 +282,58 @@ test("an empty file with a -wal: the -wal is served, and a warning says what not
   using opened = backend;
   expect(opened.memdb.entryCount).toBe(12);
   expect(log.lines.join()).toContain("pmxcfs must not be started");
+});
+
+/** Databases that are refused for writing only: REPLACE adds a row, or a name gets other bytes. */
+const UNWRITABLE = {
+  utf16le: "UTF-16le",
+  utf16be: "UTF-16be",
+  "utf16-text-as-data": "UTF-16le",
+  "inode-no-key": "no key",
+  "large-inode": "2^53",
+  "large-inodes-that-a-double-confuses": "2^53",
+  "large-version": "2^53",
+} as const;
+
+describe("a server that writes", () => {
+  const loaded = ODD_DATABASES.filter(({ name }) => RECORDED[name]?.tree !== undefined);
+
+  test.each(loaded)("$name: the tree of C, and what is written is there later", (odd) => {
+    mkdirSync(at("written", odd.name), { recursive: true });
+    odd.make(at("written", odd.name));
+    const file = at("written", odd.name, "config.db");
+    const tree = openTree({ file, log: silentLog });
+    if (typeof tree === "string") {
+      expect(tree).toContain(UNWRITABLE[odd.name as keyof typeof UNWRITABLE] ?? "nothing");
+      // No copy has other numbers than the original.
+      if (!tree.includes("2^53")) expect(tree).toContain("config backup");
+      return;
+    }
+    const origin = { writer: 0, time: 77 };
+    expect(tree.apply({ kind: "mkdir", path: "new" }, origin)).toBe(0);
+    const data = Buffer.from("new");
+    for (const entry of tree.entries()) {
+      const path = pathOf(entry);
+      if (entry.kind === "directory" || RECORDED[odd.name]?.tree?.[path] === undefined) continue;
+      expect(tree.apply({ kind: "write", path, offset: 0, data }, origin)).toBe(3);
+    }
+    const written = rowsOf(tree);
+    tree[Symbol.dispose]();
+    const again = openTree({ file, log: silentLog });
+    if (typeof again === "string") throw new Error(again);
+    using opened = again;
+    expect(rowsOf(opened)).toEqual(written);
+  });
+
+  test("of a refused one, the copy by `config backup` is written", () => {
+    const target = at("copy.db");
+    const made = backupDatabase({ database: fileOf("utf16le"), target, keep: undefined });
+    expect(made).toMatchObject({ file: target });
+    const tree = openTree({ file: target, log: silentLog });
+    if (typeof tree === "string") throw new Error(tree);
+    using opened = tree;
+    expect(rowsOf(opened).length).toBe(salvage(fileOf("plain")).items.length);
+  });
 });
 
 test("entries that are not served are logged in one line", () => {

@@ -21,7 +21,7 @@ import {
   newCheckpointCounters,
   walBytes,
 } from "./checkpointer.ts";
-import { SCHEMA } from "./config-writer.ts";
+import { demandTable } from "./config-writer.ts";
 import { errorText } from "../../base/error-text.ts";
 import { WAITS, type Steps } from "../../base/steps.ts";
 import { type AbandonedTransaction, longTransaction, UNDECIDED } from "./long-transaction.ts";
@@ -31,7 +31,7 @@ import { isBusy, RowStatements } from "./row-statements.ts";
 import { demandRegularDatabase, makePrivate } from "../../platform/regular-file.ts";
 import { pagesOf, type RootRow, type RowChange } from "./row-writer.ts";
 import type { RowImage, StoreFigures } from "./row-writer.ts";
-import { readRows, selectAll } from "./sqlite-rows.ts";
+import { readRows } from "./sqlite-rows.ts";
 import { VERSION_NAME, type Row } from "./tree-rows.ts";
 import { compact, isWorthCompacting, ownSideFiles, syncToDisk, type KeptCopy } from "./upkeep.ts";
 
@@ -89,8 +89,7 @@ function connect(file: string, sync: SyncMode): Connection {
     database.run(`PRAGMA synchronous = ${sync.toUpperCase()}`);
     database.run("PRAGMA wal_autocheckpoint = 0");
     database.run(`PRAGMA journal_size_limit = ${CheckpointLimits.keptWalBytes}`);
-    const tables = selectAll(database, "SELECT count(*) FROM sqlite_schema WHERE name = 'tree'");
-    if (tables[0]?.[0] === 0) database.run(SCHEMA);
+    demandTable(database);
     return {
       database,
       begin: database.prepare("BEGIN TRANSACTION"),

@@ -8,6 +8,7 @@ import { closeSync, existsSync, openSync, renameSync, rmSync } from "node:fs";
 import { errorText } from "../../base/error-text.ts";
 import { unixSeconds } from "../../platform/clock.ts";
 import { syncName } from "./upkeep.ts";
+import { selectAll } from "./sqlite-rows.ts";
 import { RowType, VERSION_NAME, type Row } from "./tree-rows.ts";
 
 /** Byte for byte what `.schema` shows of the C server's database. */
@@ -21,6 +22,24 @@ export const SCHEMA =
   "  type INTEGER NOT NULL CHECK(typeof(type)=='integer')," +
   "  name TEXT NOT NULL," +
   "  data BLOB);";
+
+/**
+ * Makes the table if there is none. Throws when rows cannot be written as pmxcfs writes them: in a
+ * UTF-16 database a name would get other bytes, and without the key a changed row be a second one.
+ */
+export function demandTable(database: Database): void {
+  const named = "SELECT count(*) FROM sqlite_schema WHERE name = 'tree' COLLATE NOCASE";
+  if (selectAll(database, named)[0]?.[0] === 0) database.run(SCHEMA);
+  const encoding = String(selectAll(database, "PRAGMA encoding")[0]?.[0]);
+  const keys = selectAll(
+    database,
+    "SELECT lower(name) FROM pragma_table_info('tree') WHERE pk > 0",
+  );
+  const isKey = keys.length === 1 && keys[0]?.[0] === "inode";
+  const odd = encoding === "UTF-8" ? "inode is no key of its table" : `its text is ${encoding}`;
+  if (encoding === "UTF-8" && isKey) return;
+  throw new Error(`${odd}: it cannot be written; \`config backup\` makes a copy that can be`);
+}
 
 const INSERT =
   "INSERT INTO tree (inode, parent, version, writer, mtime, type, name, data) " +
