@@ -111,7 +111,7 @@ export class PveFileSystem implements FileSystem {
   setattr(id: number, change: AttributeChange, by: Requester): Eventual<Attributes | Errno> {
     const special = this.#specialOf(id);
     const node = special === undefined ? this.#nodes.get(id) : undefined;
-    if (node !== undefined && isStale(node) && !change.isOpen) return Errno.ESTALE;
+    if (node !== undefined && isStale(node, change)) return Errno.ESTALE;
     if (special === undefined && (node === undefined || isGone(node))) return Errno.ENOENT;
     const path = node === undefined ? "" : this.#refresh(node).path;
     const refused = this.#refusesOwnership(change, path);

@@ -3,7 +3,7 @@
  * stays valid when another server takes over the mount. A node is kept until the kernel forgets it;
  * it also holds the content of a file that was removed while open.
  */
-import { ROOT_NODE } from "../../fuse/file-system.ts";
+import { type AttributeChange, ROOT_NODE } from "../../fuse/file-system.ts";
 import { type Entry, type Memdb, pathOf } from "../state/memdb.ts";
 
 /** First id of the special entries. */
@@ -26,6 +26,8 @@ export interface Node {
   /** The directory and the name under which the kernel last found it; no directory: removed. */
   parent: Entry | undefined;
   name: string;
+  /** When that was, by performance.now(). */
+  foundMs: number;
   /** The last known path, latin1; for a removed entry, the one that it had. */
   path: string;
   /** The kernel's lookup count: lookups answered less those forgotten. */
@@ -40,11 +42,26 @@ export function isRemoved({ entry, id }: Node): boolean {
 }
 
 /**
- * True when another node has removed or moved the entry since the kernel looked it up, so that the
- * name by which the kernel found it leads elsewhere now.
+ * A request that comes this soon after its lookup does not go by the kernel's cache: the name led
+ * elsewhere only after the lookup, so that the request may count as made before that. The kernel
+ * looks up once more after ESTALE, and a second ESTALE would be the caller's.
  */
-export function isStale({ entry, parent, name }: Node): boolean {
-  return entry.parent !== parent || entry.name !== name;
+const FOUND_NOW_MS = 100;
+
+/**
+ * True for an OPEN, or a change, of what the kernel's cache has under a name that leads elsewhere
+ * now: another node has removed or moved the entry. Of a file only a new size matters, which would
+ * be lost; of a directory the times, as they are those of a lock. The kernel does not say whether
+ * other changes come by a name or by a descriptor (futimens), for which it looks nothing up again.
+ */
+export function isStale(
+  { entry, parent, name, foundMs }: Node,
+  change?: Pick<AttributeChange, "isOpen" | "size">,
+): boolean {
+  if (change?.isOpen === true) return false;
+  if (change !== undefined && change.size === undefined && entry.kind === "file") return false;
+  const isMoved = entry.parent !== parent || entry.name !== name;
+  return isMoved && performance.now() - foundMs > FOUND_NOW_MS;
 }
 
 /** True for a directory that is no longer in the tree: nothing of it is left, unlike of a file. */
@@ -139,7 +156,8 @@ export class NodeTable {
 
   #add(id: number, entry: Entry): Node {
     const { parent, name } = entry;
-    const node: Node = { id, entry, parent, name, path: "", lookups: 0, detached: undefined };
+    const found = { parent, name, foundMs: performance.now() };
+    const node: Node = { id, entry, ...found, path: "", lookups: 0, detached: undefined };
     this.#nodes.set(id, node);
     return node;
   }
@@ -155,4 +173,5 @@ export class NodeTable {
 function place(node: Node): void {
   node.parent = node.entry.parent;
   node.name = node.entry.name;
+  node.foundMs = performance.now();
 }
