@@ -1,7 +1,7 @@
 /**
- * Every bound and default of the server, with its source. A number that limits something is
- * defined only here; those that an administrator may want to change are options of `serve`, with
- * these defaults.
+ * The bounds and defaults of the server that more than one file needs, or that an administrator may
+ * want to change (options of `serve`, with these defaults), each with its source. A bound of one
+ * file only is at the head of that file.
  */
 
 const KiB = 1024;
