@@ -1,23 +1,9 @@
 /** `cluster status` and `cluster members` for a terminal. */
 import { escapeText } from "../../base/escape.ts";
+import { alignColumns } from "../../base/table.ts";
 import type { GroupStatus } from "../../pmxcfs/replication/group-status.ts";
 import { type ClusterReport, nodeName, type NodeRow } from "./report.ts";
 import { runningText, shownVersion } from "./versions.ts";
-
-function columns(rows: readonly (readonly string[])[]): string[] {
-  const widths: number[] = [];
-  for (const row of rows) {
-    for (const [column, cell] of row.entries()) {
-      widths[column] = Math.max(widths[column] ?? 0, cell.length);
-    }
-  }
-  return rows.map((row) =>
-    row
-      .map((cell, column) => cell.padEnd(widths[column] ?? 0))
-      .join("  ")
-      .trimEnd(),
-  );
-}
 
 function shownPid(pid: number | undefined): string {
   return pid === undefined ? "?" : `${pid}`;
@@ -32,7 +18,7 @@ function nodeCells({ id, name, votes, own, reachable, dcdb, status }: NodeRow): 
 /** One line per node. */
 export function membersText({ nodes }: ClusterReport): string {
   const head = ["ID", "NAME", "VOTES", "REACHABLE", "DCDB PID", "STATUS PID"];
-  return `${columns([head, ...nodes.map(nodeCells)]).join("\n")}\n`;
+  return `${alignColumns([head, ...nodes.map(nodeCells)]).join("\n")}\n`;
 }
 
 function shownChanges(count: number): string {
