@@ -1,5 +1,6 @@
-/** Paths that pmxcfs uses on a node; the C server has no options for them. */
+/** Paths of a node as pmxcfs, PVE's tools and corosync have them, and the names beside them. */
 
+/** What pmxcfs uses; the C server has no options for them. */
 export const PVE = {
   mount: "/etc/pve",
   database: "/var/lib/pve-cluster/config.db",
@@ -11,3 +12,18 @@ export const PVE = {
 export const LEDGER_FILE = ".pmxcfs.changes";
 /** Beside the database. */
 export const LOCK_FILE = ".pmxcfs.lockfile";
+
+/** Made at a clean stop, removed when the server has started again: PVE's clients look for it. */
+export const PVE_RESTART_FLAG = "/run/pve-cluster/cfs-restart-flag";
+
+/** The history of a node's changes. */
+export const HISTORY_DATABASE = "/var/lib/pve-cluster/history.db";
+
+/** The file that corosync reads. */
+export const COROSYNC_CONF = "/etc/corosync/corosync.conf";
+
+/** rrdcached of Debian's package, and the directory of its files. */
+export const RRDCACHED = {
+  socket: "/var/run/rrdcached.sock",
+  directory: "/var/lib/rrdcached/db",
+};

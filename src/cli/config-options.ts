@@ -1,5 +1,5 @@
 /** The options that several `config` commands have. */
-import { PVE } from "../daemon/node/paths.ts";
+import { PVE } from "../base/paths.ts";
 import { path as pathOption } from "./args.ts";
 
 /** The database of a node. */

@@ -1,5 +1,5 @@
 /** `config import` and `config rename-node`: the commands that write a config.db. */
-import { PVE } from "../daemon/node/paths.ts";
+import { PVE } from "../base/paths.ts";
 import { findDatabaseUser } from "../daemon/node/other-server.ts";
 import { importDirectory } from "../pmxcfs/rescue/import.ts";
 import { renameMountedNode } from "../pmxcfs/rescue/rename-mounted-node.ts";

@@ -2,11 +2,11 @@
 import { hostname } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { MountLimits } from "../base/limits.ts";
+import { PVE_RESTART_FLAG, RRDCACHED } from "../base/paths.ts";
 import { HISTORY_LIMITS } from "../pmxcfs/history/prune.ts";
 import type { DaemonOptions } from "../daemon/daemon.ts";
 import type { NodeOptions } from "../daemon/node/node.ts";
 import type { BackendOptions } from "../pmxcfs/store/open.ts";
-import { PVE_RESTART_FLAG } from "../daemon/restart-flag.ts";
 import { accessOptions, accessRules } from "./access-options.ts";
 import {
   bytes,
@@ -108,13 +108,13 @@ export const daemonOptions = {
   }),
   rrdcached: path({
     description: "Socket of rrdcached",
-    default: "/var/run/rrdcached.sock",
+    default: RRDCACHED.socket,
     group: RRD,
   }),
   rrdDir: path({
     description: "Directory of the RRD files",
     hint: "DIR",
-    default: "/var/lib/rrdcached/db",
+    default: RRDCACHED.directory,
     group: RRD,
   }),
   strictReads: flag({

@@ -1,16 +1,15 @@
 /** Shared by the `history` commands: opens the database, and parses paths, versions and times. */
+import { HISTORY_DATABASE } from "../base/paths.ts";
 import { History, isThere, type KeptChange } from "../pmxcfs/history/reader.ts";
 import { showPath } from "../tools/history/listing.ts";
 import { parseMoment } from "../tools/history/moments.ts";
 import { flag, path as pathOption, text } from "./args.ts";
 import { CommandFailure, UsageFailure } from "./failure.ts";
 
-const DEFAULT_HISTORY = "/var/lib/pve-cluster/history.db";
-
 export const historyFile = pathOption({
   description: "History database",
   hint: "FILE",
-  default: DEFAULT_HISTORY,
+  default: HISTORY_DATABASE,
 });
 
 export const secrets = flag({ description: "Show passwords, tokens and keys" });

@@ -5,6 +5,7 @@
 import { closeSync, mkdirSync, openSync, renameSync, rmSync, statfsSync, writeSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { errorText } from "../base/error-text.ts";
+import { PVE } from "../base/paths.ts";
 import { showPath } from "../tools/history/listing.ts";
 import { flag, path as pathOption } from "./args.ts";
 import { command } from "./command.ts";
@@ -68,7 +69,7 @@ export const restoreCommand = command({
   ],
   options: {
     history: historyFile,
-    mount: pathOption({ description: "Mount point of /etc/pve", hint: "DIR", default: "/etc/pve" }),
+    mount: pathOption({ description: "Mount point of /etc/pve", hint: "DIR", default: PVE.mount }),
     dryRun: flag({ description: "Only show what would be written" }),
   },
   operands: { target },

@@ -6,9 +6,8 @@
 import { dirname, join } from "node:path";
 import { createLog, type Log } from "../base/log.ts";
 import { runDaemon } from "../daemon/daemon.ts";
-import { HOST_COROSYNC_CONF } from "../daemon/node/host-corosync-conf.ts";
 import { findNodeAddress, unresolved } from "../daemon/node/node-address.ts";
-import { LOCK_FILE, PVE } from "../daemon/node/paths.ts";
+import { COROSYNC_CONF, LOCK_FILE, PVE } from "../base/paths.ts";
 import {
   becomeDaemon,
   DAEMON_FD,
@@ -185,7 +184,7 @@ async function serveNode(asked: Asked, values: DaemonValues, log: Log): Promise<
       ...PVE,
       local: asked.local,
       lockFile: join(dirname(PVE.database), LOCK_FILE),
-      hostCorosyncConf: HOST_COROSYNC_CONF,
+      hostCorosyncConf: COROSYNC_CONF,
       ...mountSettings(values, PVE.database),
       ready,
     },

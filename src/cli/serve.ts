@@ -4,10 +4,8 @@
 import { dirname, join, resolve } from "node:path";
 import { CfsLimits } from "../base/limits.ts";
 import { runDaemon } from "../daemon/daemon.ts";
-import { HOST_COROSYNC_CONF } from "../daemon/node/host-corosync-conf.ts";
 import type { NodeOptions } from "../daemon/node/node.ts";
-import { LOCK_FILE, PVE } from "../daemon/node/paths.ts";
-import { PVE_RESTART_FLAG } from "../daemon/restart-flag.ts";
+import { COROSYNC_CONF, LOCK_FILE, PVE, PVE_RESTART_FLAG } from "../base/paths.ts";
 import { flag, list, path, text } from "./args.ts";
 import { command } from "./command.ts";
 import {
@@ -40,7 +38,7 @@ function nodeOf(
     lockFile: join(dirname(database), LOCK_FILE),
     pidFile: undefined,
     runDirectory: restartFlag === PVE_RESTART_FLAG ? PVE.runDirectory : undefined,
-    hostCorosyncConf: HOST_COROSYNC_CONF,
+    hostCorosyncConf: COROSYNC_CONF,
     ...mountSettings(values, database),
   };
 }

@@ -6,6 +6,7 @@
 import { closeSync, constants, fstatSync, ftruncateSync, openSync, readSync } from "node:fs";
 import { basename } from "node:path";
 import { Errno, errnoName, errnoOf } from "../base/errno.ts";
+import { SHM } from "../shm/ring-directory.ts";
 import { addReference, RING_NAMES, ringDataBytes, RingSet } from "../shm/ring-set.ts";
 import type { RingFiles } from "../shm/ring-set.ts";
 import { closeDescriptor, Directory, fileSize, openFile } from "../platform/files.ts";
@@ -13,9 +14,6 @@ import { PAGE_BYTES } from "../platform/memory.ts";
 import { RingHeader } from "../wire/qb.ts";
 import { QbFailure } from "./failure.ts";
 import type { Accepted } from "./handshake.ts";
-
-/** The only directory below which ring files may be. */
-const SHM = "/dev/shm/";
 
 /** Smallest header file: libqb's own clients truncate some header files to this size. */
 const MIN_HEADER_BYTES = RingHeader.flowControl + 8;
@@ -187,7 +185,7 @@ export function removeFiles({ directory, files }: RingPlace): void {
   using sub = asDisposable(shm.value?.openSub(directory));
   for (const { name, identity } of files) {
     if (sub.value?.unlink(name) === 0) continue;
-    const fd = openFile(`${SHM}${directory}/${name}`);
+    const fd = openFile(`${SHM}/${directory}/${name}`);
     if (fd < 0) continue;
     if (identityOf(fd) === identity) ftruncateSync(fd, 0);
     closeDescriptor(fd);

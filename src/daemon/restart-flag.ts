@@ -6,9 +6,6 @@
 import { closeSync, constants, fchownSync, openSync, rmSync } from "node:fs";
 import type { Log } from "../base/log.ts";
 
-/** Where PVE's clients look. */
-export const PVE_RESTART_FLAG = "/run/pve-cluster/cfs-restart-flag";
-
 /** Readable by root and www-data, who have access to the service. */
 const MODE = 0o440;
 

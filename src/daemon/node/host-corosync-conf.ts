@@ -23,9 +23,6 @@ import { parseCorosyncConf } from "../../pmxcfs/state/corosync-conf.ts";
 import type { Memdb } from "../../pmxcfs/state/memdb.ts";
 import type { TreeStore } from "../../pmxcfs/store/tree-store.ts";
 
-/** The path that corosync reads. */
-export const HOST_COROSYNC_CONF = "/etc/corosync/corosync.conf";
-
 /** Its name in the tree. */
 const NAME = "corosync.conf";
 /** Version of a new tree, before its first change. */

@@ -15,7 +15,7 @@ import type { Composition } from "../services.ts";
 import { Mount } from "./mount.ts";
 import { MountFaults } from "./mount-faults.ts";
 import type { NodeOptions } from "./node.ts";
-import { LEDGER_FILE } from "./paths.ts";
+import { LEDGER_FILE } from "../../base/paths.ts";
 import { TraceSocket } from "./trace-socket.ts";
 
 export interface MountedTreeOptions {

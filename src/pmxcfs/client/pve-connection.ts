@@ -4,13 +4,11 @@
  * for 10 s. Unlike IPCC.xs, it never removes that file, which belongs to the server.
  */
 import { existsSync } from "node:fs";
+import { PVE_RESTART_FLAG } from "../../base/paths.ts";
 import { CLOSED, QbFailure } from "../../client/failure.ts";
 import type { QbResponse } from "../../client/message.ts";
 import type { CallOptions, ConnectOptions } from "../../client/options.ts";
 import { QbClient } from "../../client/qb-client.ts";
-
-/** pmxcfs makes this file at a clean stop and removes it when it has started again. */
-const RESTART_FLAG = "/run/pve-cluster/cfs-restart-flag";
 
 const RESTART_TRIES = 100;
 const RESTART_PAUSE_MS = 100;
@@ -77,7 +75,7 @@ export class PveConnection implements Disposable {
 
   async #connect(): Promise<QbClient | QbFailure> {
     let client = await QbClient.connect(this.name, this.#options);
-    const flag = this.#options.restartFlag ?? RESTART_FLAG;
+    const flag = this.#options.restartFlag ?? PVE_RESTART_FLAG;
     for (let tries = 0; client instanceof QbFailure && tries < RESTART_TRIES; tries++) {
       if (!existsSync(flag) || this.#closed) break;
       await Bun.sleep(RESTART_PAUSE_MS);

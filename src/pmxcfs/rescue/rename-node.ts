@@ -7,6 +7,7 @@ import { constants, Database } from "bun:sqlite";
 import { writeFileSync } from "node:fs";
 import { counted } from "../../base/counted.ts";
 import { errorText } from "../../base/error-text.ts";
+import { COROSYNC_CONF } from "../../base/paths.ts";
 import { unixSeconds } from "../../platform/clock.ts";
 import { demandRegularDatabase, readRegularFile } from "../../platform/regular-file.ts";
 import { guestPath } from "../state/guests.ts";
@@ -31,7 +32,7 @@ export interface RenamedNode {
 /** The syntax of a node name. */
 export const NODE_NAME = /^[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?$/;
 /** Files of the host that may contain node names; only read. */
-const HOST_FILES = ["/etc/hosts", "/etc/hostname", "/etc/corosync/corosync.conf"];
+const HOST_FILES = ["/etc/hosts", "/etc/hostname", COROSYNC_CONF];
 const MENTIONS = 50;
 
 /** Moves: an entry gets another directory; directories that become empty are removed. */

@@ -5,6 +5,7 @@
  * newest values are kept, and both are tried again. C counterpart: status.c, update_rrd_data, which
  * writes in the thread that answers requests, holding the lock.
  */
+import { RRDCACHED } from "../../base/paths.ts";
 import { jsonText } from "../../base/escape.ts";
 import { existsSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
@@ -49,8 +50,8 @@ export interface RrdFilesCounters {
 const DIRECTORY_MODE = 0o750;
 
 const DEFAULTS = {
-  socketPath: "/var/run/rrdcached.sock",
-  baseDirectory: "/var/lib/rrdcached/db",
+  socketPath: RRDCACHED.socket,
+  baseDirectory: RRDCACHED.directory,
   gatherMs: 100,
   retryMs: 1000,
   maxRetryMs: 30_000,

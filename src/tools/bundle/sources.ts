@@ -2,6 +2,7 @@
  * The parts of a support bundle: facts, and texts with masked secrets, never the contents of files
  * below /etc/pve. A part that cannot be read contains the error instead.
  */
+import { COROSYNC_CONF, HISTORY_DATABASE, PVE } from "../../base/paths.ts";
 import { createHash } from "node:crypto";
 import { errorText } from "../../base/error-text.ts";
 import { maskSecrets } from "../../base/mask-secrets.ts";
@@ -30,9 +31,9 @@ export interface BundlePaths {
 }
 
 export const BUNDLE_PATHS: BundlePaths = {
-  database: "/var/lib/pve-cluster/config.db",
-  history: "/var/lib/pve-cluster/history.db",
-  corosyncConf: "/etc/corosync/corosync.conf",
+  database: PVE.database,
+  history: HISTORY_DATABASE,
+  corosyncConf: COROSYNC_CONF,
 };
 
 /** A command must have ended within this, ms. */

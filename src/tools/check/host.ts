@@ -4,11 +4,14 @@
  * anything. Whatever may sleep in the kernel without end (a dead FUSE mount, a hung disk) is done
  * by a command, so that only a child hangs. No C counterpart.
  */
+import { COROSYNC_CONF, LOCK_FILE, PVE, PVE_RESTART_FLAG, RRDCACHED } from "../../base/paths.ts";
+import { SHM } from "../../shm/ring-directory.ts";
 import { type Errno, errnoOf } from "../../base/errno.ts";
 import { errorText } from "../../base/error-text.ts";
 import { constants } from "node:fs";
 import { access, readdir, readlink, stat, statfs } from "node:fs/promises";
 import { hostname } from "node:os";
+import { dirname, join } from "node:path";
 import { readRegularFileAsync } from "../../platform/regular-file.ts";
 
 export interface Paths {
@@ -34,17 +37,17 @@ export interface Paths {
 
 const PATHS: Paths = {
   proc: "/proc",
-  shm: "/dev/shm",
+  shm: SHM,
   etcHosts: "/etc/hosts",
   etcGroup: "/etc/group",
-  pve: "/etc/pve",
+  pve: PVE.mount,
   fuseDevice: "/dev/fuse",
-  restartFlag: "/run/pve-cluster/cfs-restart-flag",
-  database: "/var/lib/pve-cluster/config.db",
-  lockFile: "/var/lib/pve-cluster/.pmxcfs.lockfile",
-  corosyncConf: "/etc/corosync/corosync.conf",
-  rrdSocket: "/var/run/rrdcached.sock",
-  rrdFiles: "/var/lib/rrdcached/db",
+  restartFlag: PVE_RESTART_FLAG,
+  database: PVE.database,
+  lockFile: join(dirname(PVE.database), LOCK_FILE),
+  corosyncConf: COROSYNC_CONF,
+  rrdSocket: RRDCACHED.socket,
+  rrdFiles: RRDCACHED.directory,
   filesystemSockets: "/etc/libqb/force-filesystem-sockets",
   socketDirectory: "/run",
 };

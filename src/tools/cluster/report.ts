@@ -2,6 +2,7 @@
  * The content of `cluster status`: corosync's view, the state of this node's server if it is ours,
  * and the problems found, each with its remedy.
  */
+import { COROSYNC_CONF, PVE } from "../../base/paths.ts";
 import { readRegularFileAsync } from "../../platform/regular-file.ts";
 import { type CorosyncConfig, parseCorosyncConf } from "../../pmxcfs/state/corosync-conf.ts";
 import type { ClusterFacts } from "../../pmxcfs/state/members.ts";
@@ -62,7 +63,7 @@ const TREE_BYTES = 128 * 1024;
  * that waits for it cannot be ended.
  */
 export async function readConfigFiles(
-  paths = { host: "/etc/corosync/corosync.conf", tree: "/etc/pve/corosync.conf" },
+  paths = { host: COROSYNC_CONF, tree: `${PVE.mount}/corosync.conf` },
   treeMs = TREE_MS,
 ): Promise<ConfigFiles> {
   const host = await readRegularFileAsync(paths.host).then(parsed, () => undefined);

@@ -2,6 +2,7 @@
  * Compares config_version of corosync.conf in the tree, on this host and in every node's corosync:
  * finds the places that differ, and the command by which this node gets the newest running version.
  */
+import { COROSYNC_CONF as HOST, PVE } from "../../base/paths.ts";
 
 /** The version that one node's corosync runs. */
 export interface NodeVersion {
@@ -97,8 +98,7 @@ export function difference(versions: ConfigVersions): Difference | undefined {
   return { running: runningText(versions), odd: oddOf(single), onlyLeft: false };
 }
 
-const TREE = "/etc/pve/corosync.conf";
-const HOST = "/etc/corosync/corosync.conf";
+const TREE = `${PVE.mount}/corosync.conf`;
 const RELOAD = "corosync-cfgtool -R";
 /** corosync checks the new file first (-t); the old file is kept beside it with a number. */
 const COPY =

@@ -5,12 +5,12 @@
 import { readdirSync, rmdirSync } from "node:fs";
 import { QbFailure } from "../../client/failure.ts";
 import { QbClient } from "../../client/qb-client.ts";
+import { SHM } from "../../shm/ring-directory.ts";
 
 /** Time limits for a server's start and stop. */
 const UP_MS = 20_000;
 const DOWN_MS = 10_000;
 const POLL_MS = 10;
-const SHM = "/dev/shm";
 /** Bytes of its output that are kept for the error text of a failed start. */
 const OUTPUT_BYTES = 2000;
 

@@ -5,12 +5,12 @@
 import { readdirSync } from "node:fs";
 import { QbFailure } from "../../client/failure.ts";
 import { QbClient } from "../../client/qb-client.ts";
+import { SHM } from "../../shm/ring-directory.ts";
 import { Errno } from "../../base/errno.ts";
 import type { Need, Profile } from "./case.ts";
 import { ControlId, u32Bytes } from "./cases/control.ts";
 import type { ServerProcess } from "./server-process.ts";
 
-const SHM = "/dev/shm";
 const ANSWER_MS = 10_000;
 /** Wait for an event; a service that sends none within it counts as an echo. */
 const EVENT_MS = 1000;

@@ -1,4 +1,5 @@
 /** Codes about /etc/pve, the cluster and its quorum, graphs, and status values. */
+import { PVE, RRDCACHED } from "../../../base/paths.ts";
 import type { Code } from "../code.ts";
 
 export const CLUSTER_CODES = {
@@ -6,7 +7,7 @@ export const CLUSTER_CODES = {
     title: "rrdcached hangs",
     check: "rrd",
     severity: "fail",
-    usualPath: "/var/run/rrdcached.sock",
+    usualPath: RRDCACHED.socket,
     line: "rrdcached ({path}) did not answer within {deadline} ms",
     cause:
       "pmxcfs sends graph data to rrdcached. The C server holds a lock meanwhile: if rrdcached " +
@@ -18,7 +19,7 @@ export const CLUSTER_CODES = {
     title: "rrdcached does not run",
     check: "rrd",
     severity: "warn",
-    usualPath: "/var/run/rrdcached.sock",
+    usualPath: RRDCACHED.socket,
     line: "nothing answers on {path}: {reason}",
     cause: "Graphs stay empty. The IPC works without rrdcached.",
     fix: "systemctl restart rrdcached",
@@ -69,7 +70,7 @@ export const CLUSTER_CODES = {
     title: "a dead FUSE mount",
     check: "mount",
     severity: "fail",
-    usualPath: "/etc/pve",
+    usualPath: PVE.mount,
     line:
       "{path} is a FUSE mount whose server is gone: Transport endpoint is " +
       "not connected{inside}",
@@ -83,7 +84,7 @@ export const CLUSTER_CODES = {
     title: "processes with an old, dead /etc/pve",
     check: "mount",
     severity: "warn",
-    usualPath: "/etc/pve",
+    usualPath: PVE.mount,
     line: "{count} {count:process sees|processes see} an old {path} whose server is gone: {list}",
     cause:
       "They have a mount namespace of their own (a container that binds /etc/pve, a hardened " +
@@ -96,7 +97,7 @@ export const CLUSTER_CODES = {
     title: "/etc/pve hangs",
     check: "mount",
     severity: "fail",
-    usualPath: "/etc/pve",
+    usualPath: PVE.mount,
     line: "{path} is mounted but did not answer within {deadline} ms",
     cause:
       "The FUSE thread of pmxcfs waits for corosync or the disk, or a stop of the C server hangs " +
@@ -110,7 +111,7 @@ export const CLUSTER_CODES = {
     title: "/etc/pve answers slowly",
     check: "mount",
     severity: "warn",
-    usualPath: "/etc/pve",
+    usualPath: PVE.mount,
     line: "{path} took {ms} ms for one stat (limit {limit} ms)",
     cause:
       "pmxcfs waits for a slow disk below /var/lib/pve-cluster, for rrdcached, or for corosync.",
@@ -121,7 +122,7 @@ export const CLUSTER_CODES = {
     title: "/etc/pve is not mounted",
     check: "mount",
     severity: "fail",
-    usualPath: "/etc/pve",
+    usualPath: PVE.mount,
     line: "{path} is not mounted although pmxcfs (pid {pid}) runs",
     cause: "It was unmounted, or it is mounted in another mount namespace only.",
     fix: "systemctl restart pve-cluster",
@@ -134,7 +135,7 @@ export const CLUSTER_CODES = {
     title: "/etc/pve is mounted, and nothing serves the IPC",
     check: "mount",
     severity: "fail",
-    usualPath: "/etc/pve",
+    usualPath: PVE.mount,
     line: "{path} is mounted and answers, but nothing listens on @{service}",
     cause:
       "The name was taken when pmxcfs started, its IPC thread ended, or pmxcfs runs in another " +
@@ -146,7 +147,7 @@ export const CLUSTER_CODES = {
     title: "/etc/pve is mounted more than once",
     check: "mount",
     severity: "warn",
-    usualPath: "/etc/pve",
+    usualPath: PVE.mount,
     line: "{path} has {count} mounts on top of each other: {list}",
     cause:
       "Two servers run, or /etc/pve was bind-mounted after the start of pmxcfs. New accesses use " +
@@ -160,7 +161,7 @@ export const CLUSTER_CODES = {
     title: "/etc/pve is read-only in this mount namespace",
     check: "mount",
     severity: "warn",
-    usualPath: "/etc/pve",
+    usualPath: PVE.mount,
     line: "{path} is mounted read-only in the mount namespace of this process ({namespace})",
     cause:
       "The namespace has a read-only bind mount, or its service has ProtectSystem. Only writes " +
@@ -173,7 +174,7 @@ export const CLUSTER_CODES = {
     title: "files in /etc/pve prevent its mount",
     check: "mount",
     severity: "fail",
-    usualPath: "/etc/pve",
+    usualPath: PVE.mount,
     line: "{path} is not mounted and not empty: {list}",
     cause:
       "A program wrote there while pmxcfs was not running. FUSE refuses to mount over files " +
@@ -188,7 +189,7 @@ export const CLUSTER_CODES = {
     title: "/etc/pve is read-only for lack of quorum",
     check: "mount",
     severity: "fail",
-    usualPath: "/etc/pve",
+    usualPath: PVE.mount,
     line: "{path}/local has mode {mode}: nothing can be written",
     cause:
       "Without quorum pmxcfs shows modes without write bits, and writes give EACCES (Permission " +

@@ -4,9 +4,10 @@
  * log in a directory named after the time, put the new file in place. pmxcfs's lock is held during
  * all steps.
  */
+import { PVE } from "../../../base/paths.ts";
 import type { Code } from "../code.ts";
 
-const USUAL = "/var/lib/pve-cluster/config.db";
+const USUAL = PVE.database;
 
 /**
  * An export that could not write everything (exit code 3) ends the fix. `import` and `verify` run

@@ -2,6 +2,7 @@
  * Codes about the two ends of a connection: the listening socket with its process, unit and log;
  * the caller with its ids and namespaces, and the access rule.
  */
+import { PVE_RESTART_FLAG } from "../../../base/paths.ts";
 import type { Code } from "../code.ts";
 
 export const LISTENER_CODES = {
@@ -109,7 +110,7 @@ export const LISTENER_CODES = {
     title: "the restart flag is set",
     check: "listener",
     severity: "notice",
-    usualPath: "/run/pve-cluster/cfs-restart-flag",
+    usualPath: PVE_RESTART_FLAG,
     line: "{path} is there ({age} s old): Perl clients wait up to 10 s before they report an error",
     cause:
       "A clean stop creates this flag, and the next start removes it. While it exists, PVE's " +
@@ -120,7 +121,7 @@ export const LISTENER_CODES = {
     title: "a stale restart flag",
     check: "listener",
     severity: "warn",
-    usualPath: "/run/pve-cluster/cfs-restart-flag",
+    usualPath: PVE_RESTART_FLAG,
     line: "{path} is {age} s old although the server listens",
     cause:
       "The start of the server should have removed it. While it exists, every client without a " +
