@@ -2,6 +2,7 @@
  * The report as one self-contained page: plots as SVG on logarithmic axes (round trips per second
  * by row, latencies by row, round trips over clients), and the tables.
  */
+import { escapeMarkup } from "../src/base/escape.ts";
 import { rows, type Report } from "./report.ts";
 import type { Outcome } from "./run.ts";
 import type { Measured, Scenario } from "./scenario.ts";
@@ -23,14 +24,6 @@ table{border-collapse:collapse;margin:.5em 0 2em}td,th{padding:.15em .7em;text-a
 td:first-child,th:first-child{text-align:left}tr:nth-child(even){background:#8881}
 svg{width:100%;height:auto}text{font:12px system-ui,sans-serif;fill:currentColor}
 .grid{stroke:#8884}h3{margin:1.2em 0 0}:root{color-scheme:light dark}`;
-
-function escaped(text: string): string {
-  return text
-    .replaceAll("&", "&amp;")
-    .replaceAll("<", "&lt;")
-    .replaceAll(">", "&gt;")
-    .replaceAll('"', "&quot;");
-}
 
 /** A logarithmic axis from `low` to `high`, in whole decades. */
 class LogAxis {
@@ -63,11 +56,11 @@ class LogAxis {
 
 function svg(height: number, body: string, title: string): string {
   const box = `0 0 ${WIDTH} ${height + TICK_ROOM}`;
-  return `<svg role="img" aria-label="${escaped(title)}" viewBox="${box}">${body}</svg>`;
+  return `<svg role="img" aria-label="${escapeMarkup(title)}" viewBox="${box}">${body}</svg>`;
 }
 
 function label(name: string, y: number): string {
-  return `<text x="${MARGIN - 8}" y="${y}" text-anchor="end">${escaped(name)}</text>`;
+  return `<text x="${MARGIN - 8}" y="${y}" text-anchor="end">${escapeMarkup(name)}</text>`;
 }
 
 function count(value: number): string {
@@ -176,20 +169,22 @@ function overClients(outcomes: readonly Outcome[]): string {
   return `<h2>Round trips over clients</h2>${svg(height, body, "Round trips over clients")}`;
 }
 
+function cells(tag: string, row: readonly string[]): string {
+  return `<tr>${row.map((cell) => `<${tag}>${escapeMarkup(cell)}</${tag}>`).join("")}</tr>`;
+}
+
 function table(outcome: Outcome, scenarios: readonly Scenario[]): string {
   const goals = scenarios.find(({ name }) => name === outcome.name)?.goals ?? [];
   const head = ["", "C", "ours", "floor", "ours/C", "ours/floor", "goal"];
-  const cells = (tag: string, row: readonly string[]) =>
-    `<tr>${row.map((cell) => `<${tag}>${escaped(cell)}</${tag}>`).join("")}</tr>`;
   const body = rows(outcome, goals).map((row) => cells("td", row));
-  const title = `<h3>${escaped(`${outcome.group}: ${outcome.name}`)}</h3>`;
+  const title = `<h3>${escapeMarkup(`${outcome.group}: ${outcome.name}`)}</h3>`;
   return `${title}<table>${cells("th", head)}${body.join("")}</table>`;
 }
 
 /** The whole page. */
 export function html(report: Report, scenarios: readonly Scenario[]): string {
   const machine = Object.entries(report.machine).map(
-    ([key, value]) => `<li>${escaped(key)}: ${escaped(value)}</li>`,
+    ([key, value]) => `<li>${escapeMarkup(key)}: ${escapeMarkup(value)}</li>`,
   );
   const legend = ALL.map((side) => `<b style="color:${COLORS[side]}">${NAMES[side]}</b>`);
   const { outcomes } = report;

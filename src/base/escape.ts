@@ -3,7 +3,7 @@
  * bidirectional controls reorder the displayed text, and a line break forges a log line. Every text
  * that contains bytes from a client, a server or a file passes one of these functions before it is
  * written: `escapeText` (one line: log, journal, trace, tables), `escapeLines` (files shown on a
- * terminal), `jsonText` (JSON).
+ * terminal), `jsonText` (JSON), `escapeMarkup` (pages, JUnit).
  */
 
 /** Controls, lone surrogates, line and paragraph separators, bidirectional controls. */
@@ -41,4 +41,13 @@ export function jsonText(value: unknown, indent?: number): string {
     UNSAFE_IN_JSON,
     (character) => `\\u${hex(character, 4)}`,
   );
+}
+
+/** The text for HTML and XML, between tags and in a quoted attribute; controls are kept. */
+export function escapeMarkup(text: string): string {
+  return text
+    .replaceAll("&", "&amp;")
+    .replaceAll("<", "&lt;")
+    .replaceAll(">", "&gt;")
+    .replaceAll('"', "&quot;");
 }

@@ -1,6 +1,7 @@
 /**
  * The index page of a support bundle: the verdict, the findings and every part.
  */
+import { escapeMarkup } from "../../base/escape.ts";
 import type { Report } from "../check/report.ts";
 import type { Part } from "./sources.ts";
 
@@ -23,19 +24,11 @@ summary { cursor: pointer; }
 /** Characters of a part that the page shows; the file beside the page is complete. */
 const SHOWN = 200_000;
 
-function escapeHtml(text: string): string {
-  return text
-    .replaceAll("&", "&amp;")
-    .replaceAll("<", "&lt;")
-    .replaceAll(">", "&gt;")
-    .replaceAll('"', "&quot;");
-}
-
 function finding({ severity, code, text, cause, fix }: ShownFinding): string {
-  const why = cause === undefined ? "" : `<br><small>${escapeHtml(cause)}</small>`;
-  const how = fix === undefined ? "" : `<pre>${escapeHtml(fix)}</pre>`;
+  const why = cause === undefined ? "" : `<br><small>${escapeMarkup(cause)}</small>`;
+  const how = fix === undefined ? "" : `<pre>${escapeMarkup(fix)}</pre>`;
   const head = `<b class="${severity}">${severity.toUpperCase()}</b>`;
-  return `<article>${head} ${escapeHtml(text)} <small>${code ?? ""}</small>${why}${how}</article>`;
+  return `<article>${head} ${escapeMarkup(text)} <small>${code ?? ""}</small>${why}${how}</article>`;
 }
 
 /** The part of a finding that the page shows. */
@@ -49,9 +42,9 @@ interface ShownFinding {
 
 function section({ name, about, text }: Part): string {
   const cut = text.length > SHOWN ? "(the beginning is in the file)\n" : "";
-  const body = escapeHtml(cut + text.slice(-SHOWN));
-  const link = `<a href="${escapeHtml(name)}">${escapeHtml(name)}</a>`;
-  return `<details><summary>${escapeHtml(about)} <small>${link}</small></summary>
+  const body = escapeMarkup(cut + text.slice(-SHOWN));
+  const link = `<a href="${escapeMarkup(name)}">${escapeMarkup(name)}</a>`;
+  return `<details><summary>${escapeMarkup(about)} <small>${link}</small></summary>
 <pre>${body}</pre></details>`;
 }
 
@@ -64,14 +57,14 @@ export function indexPage(report: Report, parts: readonly Part[]): string {
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<title>pmxcfs-ipc: ${escapeHtml(host)}</title>
+<title>pmxcfs-ipc: ${escapeMarkup(host)}</title>
 <style>${STYLE}</style>
 </head>
 <body>
-<h1>Support bundle of ${escapeHtml(host)}</h1>
+<h1>Support bundle of ${escapeMarkup(host)}</h1>
 <p><small>${new Date(at).toISOString()}; no contents of files are in it, secrets in logs and
 configuration are masked as ***</small></p>
-<p><b class="${verdict.severity}">${escapeHtml(verdict.text)}</b></p>
+<p><b class="${verdict.severity}">${escapeMarkup(verdict.text)}</b></p>
 <h2>Findings</h2>
 ${shown.map(finding).join("\n") || "<p>Nothing is wrong.</p>"}
 <h2>Parts</h2>

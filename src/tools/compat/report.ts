@@ -1,5 +1,5 @@
 /** A run's results as TAP 14, JUnit XML and JSON. */
-import { escapeLines, escapeText, jsonText } from "../../base/escape.ts";
+import { escapeLines, escapeMarkup, escapeText, jsonText } from "../../base/escape.ts";
 import { type Result, totals } from "./run.ts";
 
 /** `handshake.connect (libqb)`. */
@@ -48,12 +48,7 @@ export function tapTotals(results: readonly Result[], planned: number): string {
 
 /** Escapes text for XML 1.0, in which control characters other than line ends are invalid. */
 function xml(text: string): string {
-  return escapeLines(text)
-    .replaceAll(/[\uFFFE\uFFFF]/g, "?")
-    .replaceAll("&", "&amp;")
-    .replaceAll("<", "&lt;")
-    .replaceAll(">", "&gt;")
-    .replaceAll('"', "&quot;");
+  return escapeMarkup(escapeLines(text).replaceAll(/[\uFFFE\uFFFF]/g, "?"));
 }
 
 function junitCase(result: Result): string {

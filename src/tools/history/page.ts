@@ -5,7 +5,7 @@
  */
 import { counted } from "../../base/counted.ts";
 import type { History, KeptChange } from "../../pmxcfs/history/reader.ts";
-import { escapeText, jsonText } from "../../base/escape.ts";
+import { escapeMarkup, escapeText, jsonText } from "../../base/escape.ts";
 import { unifiedDiff } from "./diff.ts";
 import { showAuthor, showPath, showTime, showVersions, showWhere } from "./listing.ts";
 import { PAGE_SCRIPT, PAGE_STYLE } from "./page-parts.ts";
@@ -72,10 +72,6 @@ function embedded(value: unknown): string {
   return jsonText(value).replaceAll("<", String.raw`\u003c`);
 }
 
-function escapeHtml(text: string): string {
-  return text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll('"', "&quot;");
-}
-
 /** The page, for `changes` (oldest first). */
 export function historyPage(
   history: History,
@@ -97,7 +93,7 @@ export function historyPage(
       diff,
     };
   });
-  const node = escapeHtml(escapeText(history.node));
+  const node = escapeMarkup(escapeText(history.node));
   const first = changes[0];
   const last = changes.at(-1);
   const range =
@@ -118,7 +114,7 @@ export function historyPage(
 <body>
 <header>
 <h1>Changes of /etc/pve <span>on ${node}</span></h1>
-<p>${escapeHtml(range)}</p>
+<p>${escapeMarkup(range)}</p>
 <input id="filter" type="search" placeholder="Filter: path, command, kind" aria-label="Filter">
 </header>
 <svg id="timeline" role="img" aria-label="Changes over time"></svg>
