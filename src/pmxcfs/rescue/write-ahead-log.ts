@@ -5,11 +5,10 @@
  */
 import { counted } from "../../base/counted.ts";
 import { InputFile, type ByteSource } from "../store/sqlite/input-file.ts";
-import { WalFrames } from "../store/sqlite/wal-frames.ts";
+import { FRAME_HEADER_BYTES, WAL_HEADER_BYTES, WalFrames } from "../store/sqlite/wal-frames.ts";
 import type { Row } from "../store/tree-rows.ts";
 
-const HEADER_BYTES = 32;
-const FRAME_HEADER_BYTES = 24;
+/** For a -wal whose header is invalid: SQLite's default, which pmxcfs uses. */
 const DEFAULT_PAGE_BYTES = 4096;
 
 export interface WalReport {
@@ -45,12 +44,15 @@ export function openWal(path: string): OpenWal | string | undefined {
   const common = { bytes: size, mtime: Math.floor(mtimeMs / 1000), belongs: "unknown" } as const;
   const dispose = { [Symbol.dispose]: () => file[Symbol.dispose]() };
   if (typeof wal === "string") {
-    const frames = Math.max(0, Math.floor((size - HEADER_BYTES) / (24 + DEFAULT_PAGE_BYTES)));
+    const frames = Math.max(
+      0,
+      Math.floor((size - WAL_HEADER_BYTES) / (FRAME_HEADER_BYTES + DEFAULT_PAGE_BYTES)),
+    );
     const report = { ...common, frames, valid: 0, committed: 0, problem: wal };
     return { ...dispose, file, report, frames: undefined };
   }
   while (wal.advance());
-  const frames = Math.floor((size - HEADER_BYTES) / wal.frameBytes);
+  const frames = Math.floor((size - WAL_HEADER_BYTES) / wal.frameBytes);
   const report = { ...common, frames, valid: wal.valid, committed: wal.committed };
   return { ...dispose, file, report, frames: wal };
 }
@@ -59,7 +61,7 @@ export function openWal(path: string): OpenWal | string | undefined {
 export function* frameImages(file: ByteSource, pageBytes: number): Generator<Buffer> {
   const frame = FRAME_HEADER_BYTES + pageBytes;
   const size = file.size();
-  for (let at = HEADER_BYTES; at + FRAME_HEADER_BYTES < size; at += frame) {
+  for (let at = WAL_HEADER_BYTES; at + FRAME_HEADER_BYTES < size; at += frame) {
     const page = Buffer.alloc(pageBytes);
     if (file.read(page, at + FRAME_HEADER_BYTES) > 0) yield page;
   }

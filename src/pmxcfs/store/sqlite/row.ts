@@ -7,7 +7,8 @@ import type { TextEncoding } from "./page-source.ts";
 import { toBytes, toInt64, toText, type StoredValue } from "./record.ts";
 import type { Column } from "./schema.ts";
 
-type Value = StoredValue | { readonly omitted: number } | undefined;
+/** A column's value, or the size of one too large to be read. */
+export type ColumnValue = StoredValue | { readonly omitted: number };
 
 /** Above this, doubles are 2 apart. */
 const WIDE = 2 ** 53;
@@ -33,13 +34,13 @@ export class RowNumbers {
 const low32 = (value: number | bigint): number =>
   typeof value === "number" ? value >>> 0 : Number(BigInt.asUintN(32, value));
 
-function stored(value: Value): StoredValue | undefined {
+function stored(value: ColumnValue | undefined): StoredValue | undefined {
   return typeof value === "object" && value !== null && "omitted" in value ? null : value;
 }
 
 /** `name` ends at a NUL, as C strings do; `nameCut` is then set. */
 export function rowFrom(
-  values: ReadonlyMap<Column, Value>,
+  values: ReadonlyMap<Column, ColumnValue>,
   encoding: TextEncoding,
   numbers: RowNumbers,
 ): Row {

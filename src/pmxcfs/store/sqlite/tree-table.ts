@@ -8,7 +8,7 @@ import type { Row } from "../tree-rows.ts";
 import { Malformed } from "./malformed.ts";
 import { HEADER_BYTES, type PageSource } from "./page-source.ts";
 import { serialBytes, size, storedValue, toText, varint, type StoredValue } from "./record.ts";
-import { rowFrom, type RowNumbers } from "./row.ts";
+import { type ColumnValue, rowFrom, type RowNumbers } from "./row.ts";
 import { COLUMNS, parseTable, type Column, type TableShape } from "./schema.ts";
 
 const INTERIOR_INDEX = 0x02;
@@ -35,8 +35,6 @@ export interface PageRows {
   /** Bytes of content. */
   readonly bytes: number;
 }
-
-type Value = StoredValue | { readonly omitted: number } | undefined;
 
 interface Cell {
   readonly rowid: number | bigint;
@@ -199,7 +197,7 @@ export class TreeTable {
     page: Page,
     cell: Cell,
     overflow: number[],
-  ): Generator<undefined, Map<Column, StoredValue | { readonly omitted: number }>> {
+  ): Generator<undefined, Map<Column, ColumnValue>> {
     const { position, rowid } = this.#shape;
     const isIndex = page.kind === LEAF_INDEX || page.kind === INTERIOR_INDEX;
     const chain: number[] = [];
@@ -214,7 +212,7 @@ export class TreeTable {
       bytes = yield* payload(this.#source, page, cell, isIndex, upTo, chain);
     }
     for (const each of chain) overflow.push(each);
-    const values = new Map<Column, StoredValue | { readonly omitted: number }>();
+    const values = new Map<Column, ColumnValue>();
     for (const column of COLUMNS) {
       const place = columns[position.get(column) ?? 0];
       if (column === rowid) values.set(column, cell.rowid);
@@ -227,7 +225,7 @@ export class TreeTable {
 }
 
 /** True for a value that a row of pmxcfs can have in this column. */
-function isPlausible(column: Column, value: Value): boolean {
+function isPlausible(column: Column, value: ColumnValue | undefined): boolean {
   if (column === "data") return true;
   if (column !== "name") return typeof value === "number" || typeof value === "bigint";
   return typeof value === "object" && value !== null && "text" in value && value.text.length > 0;

@@ -6,8 +6,8 @@
  */
 import type { ByteSource } from "./input-file.ts";
 
-const HEADER_BYTES = 32;
-const FRAME_HEADER_BYTES = 24;
+export const WAL_HEADER_BYTES = 32;
+export const FRAME_HEADER_BYTES = 24;
 /** The low bit is the byte order of the checksums. */
 const MAGIC = 0x377f_0682;
 const VERSION = 3_007_000;
@@ -26,7 +26,7 @@ export class WalFrames {
   /** Pages committed since the last `takeTouched`. */
   #touched = new Set<number>();
   #pending: (readonly [page: number, at: number])[] = [];
-  #at = HEADER_BYTES;
+  #at = WAL_HEADER_BYTES;
   #sums: readonly [number, number];
   readonly #salts: Buffer;
   valid = 0;
@@ -45,8 +45,8 @@ export class WalFrames {
 
   /** The frames; or a text why the header is invalid: then no frame of the file counts. */
   static open(file: ByteSource): WalFrames | string {
-    const header = Buffer.alloc(HEADER_BYTES);
-    if (file.read(header, 0) < HEADER_BYTES) return "it is shorter than its header";
+    const header = Buffer.alloc(WAL_HEADER_BYTES);
+    if (file.read(header, 0) < WAL_HEADER_BYTES) return "it is shorter than its header";
     const magic = header.readUInt32BE(0);
     if ((magic & ~1) >>> 0 !== MAGIC) return "it has no WAL header";
     if (header.readUInt32BE(4) !== VERSION) return "its version is unknown";
@@ -78,8 +78,8 @@ export class WalFrames {
 
   /** False when the file has another header: the log was restarted. */
   isCurrent(file: ByteSource = this.#file): boolean {
-    const header = Buffer.alloc(HEADER_BYTES);
-    return file.read(header, 0) === HEADER_BYTES && header.toString("hex") === this.generation;
+    const header = Buffer.alloc(WAL_HEADER_BYTES);
+    return file.read(header, 0) === WAL_HEADER_BYTES && header.toString("hex") === this.generation;
   }
 
   /** The header of the frame that would follow the last valid one; "" when there is none. */
