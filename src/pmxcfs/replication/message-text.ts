@@ -1,11 +1,9 @@
 /** A message of a replicated group as text, for `cluster watch`: latin1, not escaped. */
 import { Change, decodeCommand, decodeIndex, decodeLock, decodeUpdate } from "./dcdb-message.ts";
 import { decodeControl, decodeHeader, decodeNormal, epochText, Type, typeName } from "./message.ts";
+import { KEY_BYTES, keyIn, KV_UPDATE, LOG } from "./status-group.ts";
 
 export type GroupName = "dcdb" | "status";
-
-const KEY_BYTES = 256;
-const KV_UPDATE = 1;
 
 function commandText(subtype: number, body: Buffer): string {
   if (subtype === Change.unlockRequest || subtype === Change.unlock) {
@@ -33,10 +31,12 @@ function commandText(subtype: number, body: Buffer): string {
 }
 
 function statusText(subtype: number, body: Buffer): string {
-  if (subtype !== KV_UPDATE) return `log entry, ${body.length} bytes`;
-  const end = body.indexOf(0);
-  const key = body.toString("latin1", 0, end < 0 ? KEY_BYTES : Math.min(end, KEY_BYTES));
-  return `key ${key}, ${Math.max(0, body.length - KEY_BYTES)} bytes`;
+  if (subtype === LOG) return `log entry, ${body.length} bytes`;
+  if (subtype !== KV_UPDATE) return `kind ${subtype}, ${body.length} bytes`;
+  const key = keyIn(body);
+  return key === undefined
+    ? `key (malformed), ${body.length} bytes`
+    : `key ${key}, ${body.length - KEY_BYTES} bytes`;
 }
 
 function stateText(group: GroupName, body: Buffer): string {

@@ -31,26 +31,10 @@ export function typeName(type: number): string {
   return NAMES[type] ?? `type ${type}`;
 }
 
-const Header = prefix({ type: u16, subtype: u16, protocol: u32, time: u32, reserved: u32 });
-const Normal = prefix({
-  type: u16,
-  subtype: u16,
-  protocol: u32,
-  time: u32,
-  reserved: u32,
-  count: u64,
-});
-const Control = prefix({
-  type: u16,
-  subtype: u16,
-  protocol: u32,
-  time: u32,
-  reserved: u32,
-  counter: u32,
-  epochTime: u32,
-  nodeid: u32,
-  pid: u32,
-});
+const HEADER = { type: u16, subtype: u16, protocol: u32, time: u32, reserved: u32 } as const;
+const Header = prefix(HEADER);
+const Normal = prefix({ ...HEADER, count: u64 });
+const Control = prefix({ ...HEADER, counter: u32, epochTime: u32, nodeid: u32, pid: u32 });
 
 const HEADER_BYTES = Header.size;
 const NORMAL_BYTES = Normal.size;

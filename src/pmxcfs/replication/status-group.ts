@@ -7,6 +7,7 @@
 import { CfsLimits } from "../../base/limits.ts";
 import type { Errno } from "../../base/errno.ts";
 import type { Steps } from "../../base/steps.ts";
+import { NODE_IP } from "../state/status.ts";
 import type { Application, Applied, Comparison, MemberState, NormalSend } from "./application.ts";
 import { memberText, sameMember, type Member } from "./events.ts";
 import { WHILE_SYNCING } from "./group-status.ts";
@@ -14,11 +15,11 @@ import type { NormalMessage } from "./message.ts";
 import type { Lifetime } from "./queue.ts";
 
 /** Subtypes of NORMAL. C defines 2 and never sends it. */
-const KV_UPDATE = 1;
-const LOG = 3;
+export const KV_UPDATE = 1;
+export const LOG = 3;
 
-const KEY_BYTES = 256;
-const NODE_IP = "nodeip";
+/** The field of a key's name in a KV_UPDATE; the value follows. */
+export const KEY_BYTES = 256;
 
 export interface StatusGroupOptions {
   readonly self: Member;
@@ -50,7 +51,7 @@ function encodeKey(name: string, data: Uint8Array): NormalSend {
 }
 
 /** The name in a KV_UPDATE; undefined when it is malformed. */
-function keyIn(body: Buffer): string | undefined {
+export function keyIn(body: Buffer): string | undefined {
   const end = body.subarray(0, KEY_BYTES).indexOf(0);
   if (body.length < KEY_BYTES || end === -1) return undefined;
   return body.toString("latin1", 0, end);

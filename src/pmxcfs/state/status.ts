@@ -41,7 +41,8 @@ export interface StatusOptions {
 }
 
 const RRD_PREFIX = "rrd/";
-const NODE_IP = "nodeip";
+/** The key of a node's address. */
+export const NODE_IP = "nodeip";
 
 /** The key-value maps of all nodes. Names are latin1, at most 255 characters. */
 export class Status {

@@ -11,6 +11,7 @@ import type { ClusterLog, LogEntry } from "../../state/cluster-log.ts";
 import type { Steps } from "../../../base/steps.ts";
 import { LOCK_DIRECTORY } from "../../state/locks.ts";
 import type { ClusterFacts } from "../../state/members.ts";
+import { NODE_IP } from "../../state/status.ts";
 import type { TreeStore } from "../../store/tree-store.ts";
 import { DatabaseGroup, type OverruledBy } from "../dcdb.ts";
 import { type Member, memberText } from "../events.ts";
@@ -29,9 +30,6 @@ import { Supervisor } from "./service.ts";
 
 /** After this long the status group is joined even when the nodes are not known. */
 const NODES_MS = 10_000;
-
-/** The status key of this node's address. */
-const NODE_IP = "nodeip";
 
 export interface ClusterOptions {
   readonly tree: TreeStore;
