@@ -56,17 +56,24 @@ export function newDirectoryName(clientPid: number, socketFd: number): string {
   return `qb-${process.pid}-${clientPid}-${socketFd}-${random}`;
 }
 
-const DIRECTORY_NAME = /^qb-([1-9][0-9]{0,9})-[0-9]+-[0-9]+-([A-Za-z0-9]+)$/;
+const DIRECTORY_NAME = /^qb-([1-9][0-9]{0,9})-([0-9]+)-[0-9]+-([A-Za-z0-9]+)$/;
 const OUR_RANDOM = /^[0-9a-f]{12}$/;
 
-/** The parts of a ring directory's name: `isOurs`: made by this program, not by libqb. */
-export function parseDirectoryName(
-  name: string,
-): { readonly serverPid: number; readonly isOurs: boolean } | undefined {
-  const [, pid, random = ""] = DIRECTORY_NAME.exec(name) ?? [];
-  return pid === undefined
-    ? undefined
-    : { serverPid: Number(pid), isOurs: OUR_RANDOM.test(random) };
+/** The parts of a ring directory's name. */
+export interface DirectoryName {
+  readonly serverPid: number;
+  /** 0: prepared, without a client yet. */
+  readonly clientPid: number;
+  /** Made by this program, not by libqb. */
+  readonly isOurs: boolean;
+}
+
+/** Undefined for the name of anything else. */
+export function parseDirectoryName(name: string): DirectoryName | undefined {
+  const [, server, client, random = ""] = DIRECTORY_NAME.exec(name) ?? [];
+  if (server === undefined) return undefined;
+  const isOurs = OUR_RANDOM.test(random);
+  return { serverPid: Number(server), clientPid: Number(client), isOurs };
 }
 
 /** One connection's directory, files and mappings; owns all of them until disposed. */

@@ -4,6 +4,7 @@
  * ring; and removal of those that dead servers left. Reading maps no memory and changes nothing.
  */
 import { Directory } from "../../platform/files.ts";
+import { parseDirectoryName } from "../../shm/ring-directory.ts";
 import { type Liveness, StaleDirectories } from "../../shm/stale-directories.ts";
 import { RingHeader } from "../../wire/qb.ts";
 import type { Machine, Paths } from "./host.ts";
@@ -31,16 +32,12 @@ export interface RingDirectoryInfo {
   readonly ours: boolean;
 }
 
-const DIRECTORY = /^qb-(\d+)-(\d+)-\d+-(\w{6,})$/;
 const RING_FILE = /^qb-(?:request|response|event)-(.+)-(?:header|data)$/;
 
 /** Blocks of st_blocks (stat(2)). */
 const BLOCK_BYTES = 512;
 
 const WORD_BYTES = 4;
-
-/** libqb's mkdtemp ends in six characters, ours in twelve hex digits. */
-const OUR_SUFFIX = /^[0-9a-f]{12}$/;
 
 async function filesIn(path: string): Promise<string[]> {
   try {
@@ -56,7 +53,7 @@ async function directoriesIn(shm: string): Promise<string[]> {
   try {
     const entries = await readdir(shm, { withFileTypes: true });
     const directories = entries.filter(
-      (entry) => entry.isDirectory() && DIRECTORY.test(entry.name),
+      (entry) => entry.isDirectory() && parseDirectoryName(entry.name) !== undefined,
     );
     return directories.map(({ name }) => name);
   } catch {
@@ -78,8 +75,9 @@ async function inspect(
   name: string,
   stale: StaleDirectories,
 ): Promise<RingDirectoryInfo | undefined> {
-  const [, server, client, suffix = ""] = DIRECTORY.exec(name) ?? [];
-  if (server === undefined) return undefined;
+  const parts = parseDirectoryName(name);
+  if (parts === undefined) return undefined;
+  const { serverPid, clientPid, isOurs } = parts;
   const path = `${shm}/${name}`;
   try {
     const found = await lstat(path);
@@ -90,16 +88,16 @@ async function inspect(
     return {
       name,
       path,
-      serverPid: Number(server),
-      clientPid: Number(client),
+      serverPid,
+      clientPid,
       service: services[0],
       bytes: sizes.reduce((total, size) => total + size, 0),
       uid: found.uid,
       gid: found.gid,
       mode: found.mode & 0o7777,
-      server: readProcess(proc, Number(server)),
+      server: readProcess(proc, serverPid),
       liveness: await stale.livenessOf(name),
-      ours: OUR_SUFFIX.test(suffix),
+      ours: isOurs,
     };
   } catch {
     // It was removed meanwhile.
