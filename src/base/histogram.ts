@@ -50,11 +50,6 @@ export class Histogram {
     return this.#total === 0 ? 0 : this.#min;
   }
 
-  /** The mean; 0 when there is none. */
-  get mean(): number {
-    return this.#total === 0 ? 0 : this.#sum / this.#total;
-  }
-
   /** Counts a value; a fraction of a nanosecond is dropped. */
   record(value: number): void {
     const bounded = Math.min(Math.max(0, Math.floor(value)), LARGEST);

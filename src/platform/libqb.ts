@@ -18,7 +18,6 @@ const SYMBOLS = {
   qb_ipcc_event_recv: { args: ["i64_fast", "buffer", "i64_fast", "i32"], returns: "i64_fast" },
   qb_ipcc_is_connected: { args: ["i64_fast"], returns: "i32" },
   qb_ipcc_fc_enable_max_set: { args: ["i64_fast", "u32"], returns: "i32" },
-  qb_ipcc_get_buffer_size: { args: ["i64_fast"], returns: "i32" },
 } as const;
 
 const LIBC = { __errno_location: { args: [], returns: "i64_fast" } } as const;
@@ -49,11 +48,6 @@ export class LibqbConnection {
   constructor(library: Library, connection: Address) {
     this.#library = library;
     this.#connection = connection;
-  }
-
-  /** The negotiated size of a message. */
-  get bufferBytes(): number {
-    return this.#library.qb_ipcc_get_buffer_size(this.#connection);
   }
 
   get connected(): boolean {
