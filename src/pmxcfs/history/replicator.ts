@@ -1,7 +1,8 @@
 /** A Replicator that reports its changes to the history, with the process that requested each. */
 import type { Errno } from "../../base/errno.ts";
 import { commandOf } from "../../platform/processes.ts";
-import type { LogMessage, Replicator, Requester } from "../replication/replicator.ts";
+import type { Replicator, Requester } from "../replication/replicator.ts";
+import type { LogEntry } from "../state/cluster-log.ts";
 import type { TreeCommand } from "../state/tree-command.ts";
 import type { Author } from "./change.ts";
 
@@ -44,7 +45,7 @@ export class RecordedReplicator implements Replicator {
     return this.#inner.setStatus(name, data);
   }
 
-  log(message: LogMessage): void {
+  log(message: LogEntry): void {
     this.#inner.log(message);
   }
 

@@ -11,13 +11,14 @@ import type { Memdb } from "../state/memdb.ts";
 import type { Origin, TreeCommand } from "../state/tree-command.ts";
 import { normalPath } from "../store/tree-path.ts";
 import type { TreeStore } from "../store/tree-store.ts";
-import type { LogMessage, Replicator, Requester } from "./replicator.ts";
+import type { Replicator, Requester } from "./replicator.ts";
+import type { LogEntry } from "../state/cluster-log.ts";
 
 export interface LocalReplicatorOptions {
   /** Undefined when another program owns the tree (`--dir`, `--db`): it is then read-only. */
   readonly tree: TreeStore | undefined;
   readonly status: { set(name: string, data: Uint8Array): 0 | Errno };
-  readonly clusterLog: { add(message: LogMessage): void };
+  readonly clusterLog: { add(message: LogEntry): void };
   /** Unix seconds. */
   readonly clock?: () => number;
 }
@@ -88,7 +89,7 @@ export class LocalReplicator implements Replicator, Disposable {
     return this.#status.set(name, data);
   }
 
-  log(message: LogMessage): void {
+  log(message: LogEntry): void {
     this.#clusterLog.add(message);
   }
 

@@ -4,6 +4,7 @@
  * every node when it is delivered. Reads do not use it: they go to Memdb and Status.
  */
 import type { Errno } from "../../base/errno.ts";
+import type { LogEntry } from "../state/cluster-log.ts";
 import type { TreeCommand } from "../state/tree-command.ts";
 
 /** The process that asks for a change; for logs. pid 0: not known. */
@@ -13,15 +14,6 @@ export interface Requester {
   readonly gid: number;
   /** The mount's number of the request, unchanged when it is repeated; 0 or undefined: none. */
   readonly request?: number;
-}
-
-/** One line for the cluster log, as in LOG_CLUSTER_MSG. Texts are latin1. */
-export interface LogMessage {
-  readonly priority: number;
-  readonly user: string;
-  readonly tag: string;
-  readonly message: string;
-  readonly pid: number;
 }
 
 export interface Replicator {
@@ -45,5 +37,5 @@ export interface Replicator {
   setStatus(name: string, data: Uint8Array): 0 | Errno;
 
   /** LOG_CLUSTER_MSG: logged at once, then sent. */
-  log(message: LogMessage): void;
+  log(entry: LogEntry): void;
 }

@@ -59,7 +59,11 @@ const LARGEST = 5;
 const PATH_CHARS = 1024;
 
 /** The problem in one line: C's message, and for two entries that clash their paths. */
-export function problemLine({ text, path, otherPath }: Problem): string {
+export function problemLine({
+  text,
+  path,
+  otherPath,
+}: Pick<Problem, "text" | "path" | "otherPath">): string {
   if (otherPath === undefined || path === undefined) return text;
   return otherPath === path ? `${text} (${path})` : `${text} (${otherPath} and ${path})`;
 }

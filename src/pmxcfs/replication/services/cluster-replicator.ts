@@ -7,7 +7,8 @@ import { CfsLimits } from "../../../base/limits.ts";
 import type { TreeCommand } from "../../state/tree-command.ts";
 import type { TreeStore } from "../../store/tree-store.ts";
 import { isUnlockRequest, withoutPhantoms } from "../local.ts";
-import type { LogMessage, Replicator, Requester } from "../replicator.ts";
+import type { Replicator, Requester } from "../replicator.ts";
+import type { LogEntry } from "../../state/cluster-log.ts";
 import type { Cluster } from "./cluster.ts";
 
 export class ClusterReplicator implements Replicator {
@@ -47,7 +48,7 @@ export class ClusterReplicator implements Replicator {
     return this.#cluster.setStatus(name, data);
   }
 
-  log(message: LogMessage): void {
+  log(message: LogEntry): void {
     this.#cluster.log(message);
   }
 }
