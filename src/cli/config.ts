@@ -7,11 +7,12 @@ import { exportTree } from "../pmxcfs/rescue/export.ts";
 import { salvage, type Salvaged, type SalvagedItem } from "../pmxcfs/rescue/salvage.ts";
 import {
   judgeDatabase,
-  problemLine,
-  verifyDatabase,
   type Problem,
+  problemLine,
+  type Verdict,
+  verifyDatabase,
 } from "../pmxcfs/rescue/verify.ts";
-import { verifyDirectory } from "../pmxcfs/rescue/verify-directory.ts";
+import { type DirectoryVerdict, verifyDirectory } from "../pmxcfs/rescue/verify-directory.ts";
 import { permissionsOf } from "../pmxcfs/state/modes.ts";
 import { pathParts } from "../pmxcfs/state/private-path.ts";
 import { flag, path as pathOption, text } from "./args.ts";
@@ -230,17 +231,15 @@ const verifyCommand = command({
   },
 });
 
-interface Shown {
-  readonly problems: readonly { readonly text: string; readonly path?: string }[];
-  readonly notes: readonly string[];
-  readonly files: number;
-  readonly directories: number;
-  readonly bytes: number;
+/** What both verdicts have, and what only that on a database has. */
+interface Shown
+  extends Omit<DirectoryVerdict, "problems">, Partial<Pick<Verdict, "format" | "wal">> {
+  readonly problems: readonly (Pick<Problem, "text"> & Partial<Problem>)[];
 }
 
 function describe({ problems, notes, files, directories, bytes }: Shown, what: string): string {
   const lines = [
-    ...problems.map((problem) => `problem: ${showName(problemLine(problem as Problem))}`),
+    ...problems.map((problem) => `problem: ${showName(problemLine(problem))}`),
     ...notes.map((note) => `note: ${showName(note)}`),
     `${escapeText(what)}: ${counted(files, "file")} in ${counted(directories, "directory")}, ` +
       `${counted(bytes, "byte")}: ` +
@@ -249,18 +248,13 @@ function describe({ problems, notes, files, directories, bytes }: Shown, what: s
   return lines.map((line) => `${line}\n`).join("");
 }
 
-function inJson({ problems, notes, files, directories, bytes, ...rest }: Shown): string {
-  const { wal, format } = rest as { wal?: unknown; format?: unknown };
+function inJson(verdict: Shown): string {
+  const { problems, notes, files, directories, bytes, format, wal } = verdict;
   const shown = {
     schema_version: 1,
     sound: problems.length === 0,
-    problems: problems.map((problem) => {
-      const { kind, text: line, path } = problem as { kind?: string; text: string; path?: string };
-      return {
-        kind,
-        text: showName(line),
-        ...(path === undefined ? {} : { path: showName(path) }),
-      };
+    problems: problems.map(({ kind, text: line, path }) => {
+      return { kind, text: showName(line), path: path === undefined ? undefined : showName(path) };
     }),
     notes: notes.map(showName),
     files,

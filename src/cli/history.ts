@@ -6,12 +6,12 @@ import { counted } from "../base/counted.ts";
 import { writeFileAtomically } from "../platform/atomic-file.ts";
 import { escapeText, jsonText } from "../base/escape.ts";
 import { exportTree } from "../pmxcfs/rescue/export.ts";
-import type { History, KeptChange } from "../pmxcfs/history/reader.ts";
+import type { ChangeFilter, History, KeptChange } from "../pmxcfs/history/reader.ts";
 import { SalvagedItem } from "../pmxcfs/rescue/salvage.ts";
 import { unifiedDiff } from "../tools/history/diff.ts";
 import { historyPage } from "../tools/history/page.ts";
 import { changeJson, listingText, showPath, showTime } from "../tools/history/listing.ts";
-import { count, path as pathOption, text } from "./args.ts";
+import { count, path as pathOption, text, type Values } from "./args.ts";
 import { command, commandGroup } from "./command.ts";
 import { CommandFailure, ExitCode, UsageFailure } from "./failure.ts";
 import {
@@ -39,6 +39,21 @@ const listOptions = {
   most: count({ description: "List at most this many changes, the newest", default: 200, min: 1 }),
   json,
 };
+
+/** The part of a search that all lists have. */
+function filterOf({
+  since,
+  until,
+  node,
+  most,
+}: Pick<Values<typeof listOptions>, "since" | "until" | "node" | "most">): ChangeFilter {
+  return {
+    sinceMs: moment(since, "--since"),
+    untilMs: moment(until, "--until"),
+    writer: node,
+    most,
+  };
+}
 
 function printChanges(changes: readonly KeptChange[], asJson: boolean): number {
   if (changes.length === 0) {
@@ -69,14 +84,11 @@ const listCommand = command({
     secrets,
   },
   operands: { path: text({ description: "List only this path and those below it", hint: "PATH" }) },
-  run({ history: file, since, until, node, most, json: asJson, path, html, secrets: all }) {
+  run({ history: file, json: asJson, path, html, secrets: all, ...listed }) {
     using history = openHistory(file);
     const changes = history.changes({
       path: path === undefined ? undefined : treePath(path),
-      sinceMs: moment(since, "--since"),
-      untilMs: moment(until, "--until"),
-      writer: node,
-      most,
+      ...filterOf(listed),
     });
     if (html === undefined) return printChanges(changes, asJson);
     const page = historyPage(history, changes, { showSecrets: all });
@@ -93,16 +105,9 @@ const guestCommand = command({
   exits: [[1, "No change was found"]],
   options: listOptions,
   operands: { vmid: count({ description: "Id of the guest", required: true }) },
-  run({ history: file, since, until, node, most, json: asJson, vmid }) {
+  run({ history: file, json: asJson, vmid, ...listed }) {
     using history = openHistory(file);
-    const changes = history.changes({
-      guest: vmid,
-      sinceMs: moment(since, "--since"),
-      untilMs: moment(until, "--until"),
-      writer: node,
-      most,
-    });
-    return printChanges(changes, asJson);
+    return printChanges(history.changes({ guest: vmid, ...filterOf(listed) }), asJson);
   },
 });
 
