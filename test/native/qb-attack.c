@@ -82,6 +82,16 @@ static void say_end(struct peer *peer)
 	report(hung_up(peer->fd, 80) ? "disconnected it" : "kept it");
 }
 
+/* The error of the answer to the request that was just put into the ring. */
+static void say_answer(struct peer *peer)
+{
+	int error = take(peer, 1000);
+	if (error == -ENOTCONN)
+		report("disconnected it");
+	else
+		report("answered %s", error == 0 ? "0" : strerror(-error));
+}
+
 /* As say_end, after one more valid request. */
 static void say_served(struct peer *peer)
 {
@@ -384,11 +394,7 @@ static void header_size(const struct row *row)
 	exchange(peer, 100);
 	m.size = (int32_t)row->a;
 	put(peer, m);
-	int error = take(peer, 1000);
-	if (error == -ENOTCONN)
-		report("disconnected it");
-	else
-		report("answered %s", error == 0 ? "0" : strerror(-error));
+	say_answer(peer);
 }
 
 static void message_id(const struct row *row)
@@ -397,11 +403,7 @@ static void message_id(const struct row *row)
 	struct message m = sound(100);
 	m.id = (int32_t)row->a;
 	put(peer, m);
-	int error = take(peer, 1000);
-	if (error == -ENOTCONN)
-		report("disconnected it");
-	else
-		report("answered %s", error == 0 ? "0" : strerror(-error));
+	say_answer(peer);
 }
 
 static void message_random(const struct row *row)

@@ -68,6 +68,6 @@ int main(int argc, char **argv)
 {
 	if (argc < 2)
 		die("usage", "qb-control-server SERVICE [--accept-any]");
-	accept_rule = argc > 2 && strcmp(argv[2], "--accept-any") == 0;
+	accept_any = argc > 2 && strcmp(argv[2], "--accept-any") == 0;
 	return serve(argv[1], process, NULL, NULL);
 }

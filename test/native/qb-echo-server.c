@@ -71,11 +71,11 @@ int main(int argc, char **argv)
 		die("usage", "qb-echo-server SERVICE [options: see the head of its source]");
 	for (int i = 2; i < argc; i++) {
 		if (strcmp(argv[i], "--accept-any") == 0)
-			accept_rule = 1;
+			accept_any = 1;
 		else if (strcmp(argv[i], "--late") == 0)
 			late = 0;
 		else if (strcmp(argv[i], "--refuse") == 0 && i + 1 < argc)
-			accept_rule = -(int)number("--refuse", argv[++i]);
+			refuse_with = -(int)number("--refuse", argv[++i]);
 		else if (strcmp(argv[i], "--late-ms") == 0 && i + 1 < argc)
 			late = number("--late-ms", argv[++i]);
 		else if (strcmp(argv[i], "--burn-us") == 0 && i + 1 < argc)

@@ -19,15 +19,6 @@ enum fault { NONE, SHORT, SILENT, DISCONNECT, CRASH, LARGE };
 
 static enum fault faults[IDS];
 static size_t large_bytes;
-static int refuse_with;
-
-static int32_t refuse(qb_ipcs_connection_t *c, uid_t uid, gid_t gid)
-{
-	(void)c;
-	(void)uid;
-	(void)gid;
-	return refuse_with;
-}
 
 /* Called after libqb has handled the message: before, its assertions on reference counts fail. */
 static void disconnect_now(void *connection)
@@ -91,29 +82,11 @@ static enum fault fault_named(const char *option)
 	die("unknown option", option);
 }
 
-/* As serve() of qb-server.h, with its own accept callback. */
-static int serve_refusing(const char *name)
-{
-	struct qb_ipcs_service_handlers handlers = { .connection_accept = refuse,
-						     .msg_process = process };
-	struct qb_ipcs_poll_handlers poll = { .job_add = job_add, .dispatch_add = dispatch_add,
-					      .dispatch_mod = dispatch_mod,
-					      .dispatch_del = dispatch_del };
-	loop = qb_loop_create();
-	qb_loop_signal_add(loop, QB_LOOP_HIGH, SIGTERM, NULL, stop, NULL);
-	service = qb_ipcs_create(name, 0, QB_IPC_SHM, &handlers);
-	qb_ipcs_poll_handlers_set(service, &poll);
-	if (qb_ipcs_run(service) < 0)
-		die(name, "cannot listen");
-	qb_loop_run(loop);
-	return 0;
-}
-
 int main(int argc, char **argv)
 {
 	if (argc < 2)
 		die("usage", "qb-faulty-server SERVICE [FAULT ID]...");
-	accept_rule = 1;
+	accept_any = 1;
 	for (int i = 2; i + 1 < argc; i += 2) {
 		if (strcmp(argv[i], "--refuse") == 0) {
 			refuse_with = (int)number("--refuse", argv[i + 1]);
@@ -124,5 +97,5 @@ int main(int argc, char **argv)
 		if (fault == LARGE && i + 2 < argc)
 			large_bytes = (size_t)number("BYTES", argv[i++ + 2]);
 	}
-	return refuse_with == 0 ? serve(argv[1], process, NULL, NULL) : serve_refusing(argv[1]);
+	return serve(argv[1], process, NULL, NULL);
 }

@@ -16,10 +16,10 @@
 static qb_loop_t *loop;
 static qb_ipcs_service_t *service;
 
-/*
- * 0: only root and the server's own uid; 1: every uid; negative: the errno that refuses every uid.
- */
-static int accept_rule;
+/* Accepts every uid; without it, only root and the server's own. */
+static int accept_any;
+/* Unless 0, the result of the accept callback for every uid: a refusal. */
+static int refuse_with;
 
 static int32_t job_add(enum qb_loop_priority p, void *data, qb_loop_job_dispatch_fn fn)
 {
@@ -47,9 +47,9 @@ static int32_t accept_client(qb_ipcs_connection_t *c, uid_t uid, gid_t gid)
 {
 	(void)c;
 	(void)gid;
-	if (accept_rule < 0)
-		return accept_rule;
-	return accept_rule == 1 || uid == 0 || uid == getuid() ? 0 : -EPERM;
+	if (refuse_with != 0)
+		return refuse_with;
+	return accept_any || uid == 0 || uid == getuid() ? 0 : -EPERM;
 }
 
 static int32_t stop(int32_t signal_number, void *data)
