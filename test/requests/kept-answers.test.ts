@@ -5,6 +5,7 @@ import { CfsIpc } from "../../src/pmxcfs/requests/table.ts";
 import { KeptAnswers } from "../../src/pmxcfs/state/kept-answers.ts";
 import { quoteJson } from "../../src/pmxcfs/state/json-text.ts";
 import { ask, memdbOf, ROOT, servicesOf, text, WWW_DATA } from "../support/cfs-services.ts";
+import { shortestMs } from "../support/shortest.ts";
 
 const CONFIG = "nodes/pve1/qemu-server/100.conf";
 const STAMP = { version: 99, writer: 0, mtime: 9 };
@@ -78,21 +79,11 @@ test("answers are bounded in number and in bytes", () => {
   expect(kept.get("large")).toBeUndefined();
 });
 
-/** The shortest of three runs, in ms. */
-function shortest(work: () => unknown): number {
-  const runs = [1, 2, 3].map(() => {
-    const start = performance.now();
-    work();
-    return performance.now() - start;
-  });
-  return Math.min(...runs);
-}
-
 test("a long name that no guest has is not escaped for JSON, which takes 100 ms per MiB", () => {
   const { answer } = setUp();
   const name = "\xe4".repeat(1024 * 1024);
-  const escapeMs = shortest(() => quoteJson(name));
-  const answerMs = shortest(() => answer(ONE, `${ALL_GUESTS}${name}\0`));
+  const escapeMs = shortestMs(3, () => quoteJson(name));
+  const answerMs = shortestMs(3, () => answer(ONE, `${ALL_GUESTS}${name}\0`));
   expect(answerMs * 4).toBeLessThan(escapeMs);
 });
 
@@ -104,7 +95,7 @@ test("a long name is not searched again for each guest", () => {
       content: Buffer.from("hostname: a\n"),
     }));
     const services = servicesOf(memdbOf(files));
-    return shortest(() => ask(services, WWW_DATA, ONE, body));
+    return shortestMs(3, () => ask(services, WWW_DATA, ONE, body));
   });
   expect(many).toBeLessThan((one ?? 0) * 8);
 });

@@ -17,7 +17,7 @@ import {
 } from "../../src/platform/files.ts";
 import { PAGE_BYTES } from "../../src/platform/memory.ts";
 import { RingHeader } from "../../src/wire/qb.ts";
-import { ringDirectories } from "../support/shm.ts";
+import { openShm, ringDirectories } from "../support/shm.ts";
 
 const SERVICE = `faults-${process.pid}`;
 const SELF = { pid: process.pid, uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 };
@@ -26,9 +26,7 @@ const ERRORS = [Errno.ENOSPC, Errno.EMFILE, Errno.EINTR, Errno.EACCES];
 let shm: Directory;
 
 beforeAll(() => {
-  const opened = Directory.open(SHM);
-  if (typeof opened === "number") throw new Error(`${SHM}: errno ${-opened}`);
-  shm = opened;
+  shm = openShm();
 });
 
 afterAll(() => shm[Symbol.dispose]());

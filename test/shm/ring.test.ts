@@ -6,7 +6,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { Errno } from "../../src/base/errno.ts";
-import { RingDirectory, SHM } from "../../src/shm/ring-directory.ts";
+import { RingDirectory } from "../../src/shm/ring-directory.ts";
 import {
   BROKEN,
   newScratch,
@@ -15,9 +15,10 @@ import {
   type RingMemory,
   RingWriter,
 } from "../../src/shm/ring.ts";
-import { Directory } from "../../src/platform/files.ts";
+import type { Directory } from "../../src/platform/files.ts";
 import { PAGE_BYTES } from "../../src/platform/memory.ts";
 import { CHUNK_MARGIN_BYTES, ChunkMagic, RingHeader } from "../../src/wire/qb.ts";
+import { openShm } from "../support/shm.ts";
 
 const DATA_BYTES = PAGE_BYTES;
 const MIN_BYTES = 16;
@@ -74,9 +75,7 @@ function peekScribbled(scribble: (memory: RingMemory, chunk: number) => void): n
 }
 
 beforeAll(() => {
-  const opened = Directory.open(SHM);
-  if (typeof opened === "number") throw new Error(`${SHM}: errno ${-opened}`);
-  shm = opened;
+  shm = openShm();
 });
 
 afterAll(() => shm[Symbol.dispose]());

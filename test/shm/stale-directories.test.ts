@@ -14,7 +14,7 @@ import { eventually } from "../support/eventually.ts";
 import { LineProcess } from "../support/lines.ts";
 import { native } from "../support/native.ts";
 import { echoCommand, isListening, uniqueName } from "../support/service.ts";
-import { ringDirectories } from "../support/shm.ts";
+import { openShm, ringDirectories } from "../support/shm.ts";
 import { testUnless } from "../support/unless.ts";
 
 setDefaultTimeout(60_000);
@@ -25,9 +25,7 @@ const SERVICE = `stale-${process.pid}`;
 let shm: Directory;
 
 beforeAll(() => {
-  const opened = Directory.open(SHM);
-  if (typeof opened === "number") throw new Error(`${SHM}: errno ${-opened}`);
-  shm = opened;
+  shm = openShm();
 });
 
 afterAll(() => {

@@ -4,9 +4,16 @@
  */
 import { readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
+import { Directory } from "../../src/platform/files.ts";
+import { SHM } from "../../src/shm/ring-directory.ts";
 import { eventually } from "./eventually.ts";
 
-const SHM = "/dev/shm";
+/** /dev/shm, open; throws if that fails. The caller disposes of it. */
+export function openShm(): Directory {
+  const opened = Directory.open(SHM);
+  if (typeof opened === "number") throw new Error(`${SHM}: errno ${-opened}`);
+  return opened;
+}
 
 /** Names of the ring directories whose server is one of `pids`. */
 export function ringDirectories(...pids: number[]): string[] {
