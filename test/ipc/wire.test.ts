@@ -1,6 +1,6 @@
 /**
  * The seed's wire test: an unmodified libqb client that asks for 8 MiB uses `serve`; and the
- * ten-line C program of the README prints what the server knows.
+ * ten-line C program prints what the server knows.
  */
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -68,7 +68,7 @@ const alone = ["unshare", "--net", "sh", "-euc"];
 const cannotBeAlone = Bun.which("unshare") === null || Bun.spawnSync([...alone, "true"]).exitCode;
 
 testUnless(cannotBeAlone ? "needs unshare --net" : undefined)(
-  "the ten lines of C in the README print the version counters of pve2",
+  "ten lines of C print the version counters of pve2",
   () => {
     const serve = [...program(), "serve", "--dir", directory, "--node", NODE];
     // Asks until the server listens, at most 100 times.
