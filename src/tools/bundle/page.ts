@@ -28,7 +28,8 @@ function finding({ severity, code, text, cause, fix }: ShownFinding): string {
   const why = cause === undefined ? "" : `<br><small>${escapeMarkup(cause)}</small>`;
   const how = fix === undefined ? "" : `<pre>${escapeMarkup(fix)}</pre>`;
   const head = `<b class="${severity}">${severity.toUpperCase()}</b>`;
-  return `<article>${head} ${escapeMarkup(text)} <small>${code ?? ""}</small>${why}${how}</article>`;
+  const line = `${head} ${escapeMarkup(text)} <small>${code ?? ""}</small>`;
+  return `<article>${line}${why}${how}</article>`;
 }
 
 /** The part of a finding that the page shows. */
