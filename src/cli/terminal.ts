@@ -3,17 +3,13 @@
  * silently. Logs and failures go to stderr (log.ts, main.ts).
  */
 import { writeSync } from "node:fs";
-import { errorText } from "../base/error-text.ts";
+import { errorCode, errorText } from "../base/error-text.ts";
 import { escapeLines, escapeText } from "../base/escape.ts";
 import { ClosedOutput, CommandFailure } from "./failure.ts";
 
 const STDOUT = 1;
 /** Interval of the attempts to write to a full non-blocking pipe. */
 const RETRY_MS = 2;
-
-function codeOf(error: unknown): string | undefined {
-  return error instanceof Error && "code" in error ? String(error.code) : undefined;
-}
 
 /**
  * Writes all of `text` to stdout before it returns, so that an exit loses nothing. Throws
@@ -26,7 +22,7 @@ export function print(text: string | Uint8Array): void {
     try {
       at += writeSync(STDOUT, whole, at);
     } catch (error) {
-      const code = codeOf(error);
+      const code = errorCode(error);
       if (code === "EPIPE") throw new ClosedOutput();
       if (code !== "EAGAIN")
         throw new CommandFailure(`cannot write to stdout: ${errorText(error)}`);

@@ -3,6 +3,7 @@
  * (IPCC.xs). It is made at a clean stop and removed when the service is up again. C counterpart:
  * RESTART_FLAG_FILE in pmxcfs.c.
  */
+import { errorCode } from "../base/error-text.ts";
 import { closeSync, constants, fchownSync, openSync, rmSync } from "node:fs";
 import type { Log } from "../base/log.ts";
 
@@ -17,10 +18,6 @@ const LINGER_MS = 1000;
 
 const CREATE =
   constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | (constants.O_NOFOLLOW ?? 0);
-
-function codeOf(error: unknown): string | undefined {
-  return (error as NodeJS.ErrnoException).code;
-}
 
 /** The flag of one server. Its directory is not made: where it is missing, nobody uses the flag. */
 export class RestartFlag {
@@ -49,7 +46,7 @@ export class RestartFlag {
     try {
       file = openSync(this.#path, CREATE, MODE);
     } catch (error) {
-      const code = codeOf(error);
+      const code = errorCode(error);
       // The previous stop's file is still there, or the host has no such directory.
       if (code === "EEXIST" || code === "ENOENT") return;
       this.#log.warn(`cannot make ${this.#path}: clients will not wait for a restart (${code})`);
@@ -58,7 +55,7 @@ export class RestartFlag {
     try {
       if (process.getuid?.() === 0 && this.#gid !== undefined) fchownSync(file, 0, this.#gid);
     } catch (error) {
-      this.#log.warn(`cannot give ${this.#path} to group ${this.#gid} (${codeOf(error)})`);
+      this.#log.warn(`cannot give ${this.#path} to group ${this.#gid} (${errorCode(error)})`);
     } finally {
       closeSync(file);
     }
@@ -70,7 +67,7 @@ export class RestartFlag {
     } catch (error) {
       this.#log.warn(
         `cannot remove ${this.#path}: when this server is gone, clients wait 10 s for it to come ` +
-          `back (${codeOf(error)})`,
+          `back (${errorCode(error)})`,
       );
     }
   }

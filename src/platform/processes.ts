@@ -1,4 +1,5 @@
 /** Other processes by pid: whether they exist, and their names. */
+import { errorCode } from "../base/error-text.ts";
 import { readFileSync } from "node:fs";
 
 /** True while process `pid` exists, even if we may not signal it. */
@@ -7,7 +8,7 @@ export function isAlive(pid: number): boolean {
     process.kill(pid, 0);
     return true;
   } catch (error) {
-    return (error as NodeJS.ErrnoException).code === "EPERM";
+    return errorCode(error) === "EPERM";
   }
 }
 

@@ -3,6 +3,7 @@
  * may have no end, a file may be larger than memory. Only a regular file is opened, and the size of
  * a read is limited.
  */
+import { errorCode } from "../base/error-text.ts";
 import {
   closeSync,
   constants,
@@ -124,7 +125,7 @@ export function makePrivate(path: string): void {
   try {
     fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | SAFE);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ELOOP") return;
+    if (errorCode(error) === "ELOOP") return;
     throw error;
   }
   try {

@@ -8,6 +8,7 @@
  *   libqb's   dead when no process has the pid and none maps the files. Only root in the initial
  *             pid namespace can see all processes; for any other process it is unknown
  */
+import { errorCode } from "../base/error-text.ts";
 import { readFileSync, readlinkSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { Errno } from "../base/errno.ts";
@@ -58,7 +59,7 @@ async function mappedDirectories(proc: string): Promise<ReadonlySet<string> | un
     try {
       maps = await readFile(`${proc}/${pid}/maps`, "latin1");
     } catch (error) {
-      const { code } = error as NodeJS.ErrnoException;
+      const code = errorCode(error);
       if (code === "ENOENT" || code === "ESRCH") continue;
       // In the initial pid namespace a process has the pid that its directories are named after: it
       // is not the server of a directory whose pid is gone, so its maps are not needed.

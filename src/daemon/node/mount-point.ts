@@ -4,7 +4,7 @@
  */
 import { mkdirSync, readdirSync, statSync } from "node:fs";
 import { statfs } from "node:fs/promises";
-import { errorText } from "../../base/error-text.ts";
+import { errorCode, errorText } from "../../base/error-text.ts";
 import { Errno, errnoText } from "../../base/errno.ts";
 import type { Log } from "../../base/log.ts";
 import { detachMount } from "../../platform/fuse-device.ts";
@@ -16,15 +16,11 @@ const MOST_MOUNTS = 64;
 /** How long to wait for statfs. A server that does not answer hangs, but does not count as dead. */
 const ANSWER_MS = 5000;
 
-function codeOf(error: unknown): string | undefined {
-  return (error as NodeJS.ErrnoException).code;
-}
-
 /** Whether the server of the mount at `path` is gone. statfs may hang, so a thread calls it. */
 async function isDead(path: string): Promise<boolean> {
   const asked = statfs(path).then(
     () => false,
-    (error: unknown) => ["ENOTCONN", "ECONNABORTED"].includes(codeOf(error) ?? ""),
+    (error: unknown) => ["ENOTCONN", "ECONNABORTED"].includes(errorCode(error) ?? ""),
   );
   return await Promise.race([asked, Bun.sleep(ANSWER_MS).then(() => false)]);
 }
@@ -55,7 +51,7 @@ export function prepareMountPoint(path: string): string | undefined {
   try {
     mkdirSync(path, { mode: MODE });
   } catch (error) {
-    if (codeOf(error) !== "EEXIST") return `cannot make ${path}: ${errorText(error)}`;
+    if (errorCode(error) !== "EEXIST") return `cannot make ${path}: ${errorText(error)}`;
   }
   try {
     if (!statSync(path).isDirectory()) return `fuse_mount error: ${errnoText(Errno.ENOTDIR)}`;

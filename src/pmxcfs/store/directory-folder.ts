@@ -94,8 +94,3 @@ const TRANSIENT: ReadonlySet<string> = new Set(["EMFILE", "ENFILE", "ENOMEM", "E
 export function isTransient(code: string): boolean {
   return TRANSIENT.has(code);
 }
-
-/** The kernel's code of an error that was thrown; "" for any other value. */
-export function codeOf(error: unknown): string {
-  return error instanceof Error && "code" in error ? String(error.code) : "";
-}

@@ -21,7 +21,6 @@ import {
 import type { Entry, Memdb, Stamp } from "../state/memdb.ts";
 import {
   aKind,
-  codeOf,
   isTransient,
   type Folder,
   isDirectoryAt,
@@ -35,7 +34,7 @@ import {
   UNKNOWN_STAMP,
 } from "./directory-folder.ts";
 import type { Steps } from "../../base/steps.ts";
-import { errorText } from "../../base/error-text.ts";
+import { errorCode, errorText } from "../../base/error-text.ts";
 
 /** A file this fresh may change again without a new time stamp, within one tick of the kernel. */
 const RACY_MS = 20;
@@ -134,7 +133,7 @@ export class DirectoryTree {
     try {
       yield* this.inside(folder, use);
     } catch (error) {
-      const [code, above, name] = [codeOf(error), folder.above, folder.names.at(-1)];
+      const [code, above, name] = [errorCode(error) ?? "", folder.above, folder.names.at(-1)];
       // The sweep finds what changed in it, by its stamp and those of its files.
       if (isTransient(code)) this.#later(folder, ".", code);
       else if (above === undefined || name === undefined) return;
@@ -230,7 +229,7 @@ export class DirectoryTree {
     try {
       look();
     } catch (error) {
-      const code = codeOf(error);
+      const code = errorCode(error) ?? "";
       if (code === "ENOENT") this.#gone(folder, name);
       else if (isTransient(code)) this.#later(folder, name, code);
       else this.#leaveOut(folder, name, UNKNOWN_STAMP, errorText(error));

@@ -17,7 +17,7 @@ import {
 } from "node:fs";
 import { dirname } from "node:path";
 import { compactTime } from "../../base/compact-time.ts";
-import { errorText } from "../../base/error-text.ts";
+import { errorCode, errorText } from "../../base/error-text.ts";
 import { openRegularFile, readRegularFile } from "../../platform/regular-file.ts";
 import {
   decodeJournal,
@@ -59,7 +59,7 @@ export function readJournal(file: string): DecodedJournal | string | undefined {
       const none = { base: NO_BASE, records: [], isDamaged: hasHead(bytes) };
       journal = decodeJournal(bytes) ?? none;
     } catch (error) {
-      return (error as NodeJS.ErrnoException).code === "ENOENT" ? undefined : errorText(error);
+      return errorCode(error) === "ENOENT" ? undefined : errorText(error);
     }
   }
   return journal;

@@ -4,6 +4,7 @@
  * anything. Whatever may sleep in the kernel without end (a dead FUSE mount, a hung disk) is done
  * by a command, so that only a child hangs. No C counterpart.
  */
+import { errorCode } from "../../base/error-text.ts";
 import { COROSYNC_CONF, LOCK_FILE, PVE, PVE_RESTART_FLAG, RRDCACHED } from "../../base/paths.ts";
 import { SHM } from "../../shm/ring-directory.ts";
 import { type Errno, errnoOf } from "../../base/errno.ts";
@@ -108,7 +109,7 @@ export interface Machine {
 const OUTPUT_BYTES = 256 * 1024;
 
 function errnoFrom(error: unknown): Errno {
-  return errnoOf((error as NodeJS.ErrnoException).code);
+  return errnoOf(errorCode(error));
 }
 
 async function attempt<T>(promise: Promise<T>): Promise<T | Errno> {
