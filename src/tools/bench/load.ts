@@ -6,6 +6,7 @@
 import { readFileSync } from "node:fs";
 import { QbFailure } from "../../client/failure.ts";
 import { QbClient } from "../../client/qb-client.ts";
+import { ChildLines } from "../../platform/child-lines.ts";
 import { selfCommand } from "../../platform/self.ts";
 import { Histogram } from "../../base/histogram.ts";
 import { LOAD_VARIABLE, type LoadReport, type LoadWork } from "./load-child.ts";
@@ -69,7 +70,7 @@ function memoryOf(pid: number, field: "VmRSS" | "VmHWM"): number | undefined {
 
 class LoadingClient {
   readonly #process: Bun.Subprocess<"pipe", "pipe", "inherit">;
-  readonly #lines: AsyncIterator<string>;
+  readonly #lines: ChildLines;
 
   constructor(work: LoadWork) {
     this.#process = Bun.spawn([...selfCommand(), "bench"], {
@@ -78,20 +79,14 @@ class LoadingClient {
       stderr: "inherit",
       env: { ...process.env, [LOAD_VARIABLE]: JSON.stringify(work) },
     });
-    this.#lines = linesOf(this.#process.stdout);
+    this.#lines = new ChildLines(this.#process.stdout);
   }
 
   /** The next line within `timeoutMs`, else the reason of the failure. */
   async next(timeoutMs: number): Promise<{ line: string } | { failure: string }> {
-    let timer: Timer | undefined;
-    const late = new Promise<undefined>((resolve) => {
-      timer = setTimeout(() => resolve(undefined), timeoutMs);
-    });
-    const next = await Promise.race([this.#lines.next(), late]);
-    clearTimeout(timer);
-    if (next === undefined)
-      return { failure: "a loading client hangs: the server does not answer" };
-    return next.done === true ? { failure: "a loading client died" } : { line: next.value };
+    const next = await this.#lines.next(timeoutMs);
+    if (next === "late") return { failure: "a loading client hangs: the server does not answer" };
+    return next === "ended" ? { failure: "a loading client died" } : next;
   }
 
   async go(durationMs: number, count: number): Promise<LoadReport | string> {
@@ -107,15 +102,6 @@ class LoadingClient {
   async end(): Promise<void> {
     this.#process.kill("SIGKILL");
     await this.#process.exited;
-  }
-}
-
-async function* linesOf(stream: ReadableStream<Uint8Array>): AsyncGenerator<string> {
-  let pending = "";
-  for await (const chunk of stream) {
-    const pieces = (pending + Buffer.from(chunk).toString("latin1")).split("\n");
-    pending = pieces.pop() ?? "";
-    yield* pieces;
   }
 }
 

@@ -3,6 +3,7 @@
  * when an answer is late (libqb waits without a limit on some broken servers). A process that has
  * completed its case is used again.
  */
+import { ChildLines } from "../../platform/child-lines.ts";
 import { selfCommand } from "../../platform/self.ts";
 import type { Flavor, User } from "./case.ts";
 import { CHILD_VARIABLE, type Answer } from "./protocol.ts";
@@ -23,7 +24,7 @@ export class ClientEnded extends Error {}
 export class ClientProcess {
   readonly user: User;
   readonly #process: Bun.Subprocess<"pipe", "pipe", "pipe">;
-  readonly #lines: AsyncIterator<string>;
+  readonly #lines: ChildLines;
   #ended = false;
 
   private constructor(user: User, command: readonly string[], role: string | undefined) {
@@ -34,7 +35,7 @@ export class ClientProcess {
       stderr: "pipe",
       env: { ...process.env, ...(role === undefined ? {} : { [CHILD_VARIABLE]: role }) },
     });
-    this.#lines = linesOf(this.#process.stdout);
+    this.#lines = new ChildLines(this.#process.stdout);
   }
 
   /** Starts a client of kind `flavor`; `cPath` is the compiled one. Throws ClientEnded. */
@@ -70,17 +71,12 @@ export class ClientProcess {
   }
 
   async #answer(timeoutMs: number): Promise<Answer> {
-    let timer: Timer | undefined;
-    const late = new Promise<undefined>((resolve) => {
-      timer = setTimeout(() => resolve(undefined), timeoutMs);
-    });
-    const next = await Promise.race([this.#lines.next(), late]);
-    clearTimeout(timer);
-    if (next === undefined) {
+    const next = await this.#lines.next(timeoutMs);
+    if (next === "late") {
       this.kill();
       throw new ClientEnded(`the client's call did not return within ${Math.round(timeoutMs)} ms`);
     }
-    if (next.done !== true) return JSON.parse(next.value) as Answer;
+    if (next !== "ended") return JSON.parse(next.line) as Answer;
     this.#ended = true;
     await this.#process.exited;
     const { signalCode, exitCode } = this.#process;
@@ -102,19 +98,6 @@ export class ClientProcess {
       clearTimeout(timer);
     }
     await this.#process.exited;
-  }
-}
-
-async function* linesOf(stream: ReadableStream<Uint8Array>): AsyncGenerator<string> {
-  const pieces: string[] = [];
-  const decoder = new TextDecoder();
-  for await (const chunk of stream) {
-    const [first = "", ...more] = decoder.decode(chunk, { stream: true }).split("\n");
-    pieces.push(first);
-    for (const piece of more) {
-      yield pieces.splice(0).join("");
-      pieces.push(piece);
-    }
   }
 }
 
