@@ -17,7 +17,8 @@ export interface MountEntry {
   readonly readOnly: boolean;
 }
 
-function unescape(word: string): string {
+/** A word of mountinfo without its octal escapes: `\040` is a space. */
+export function unescapeMount(word: string): string {
   return word.replaceAll(/\\([0-7]{3})/g, (_all, digits: string) =>
     String.fromCharCode(Number.parseInt(digits, 8)),
   );
@@ -33,9 +34,9 @@ function parseMountInfo(text: string): MountEntry[] {
     return {
       id: Number(id),
       minor: Number(device.split(":")[1]),
-      mountPoint: unescape(mountPoint),
+      mountPoint: unescapeMount(mountPoint),
       type: words[dash + 1] ?? "",
-      source: unescape(words[dash + 2] ?? ""),
+      source: unescapeMount(words[dash + 2] ?? ""),
       readOnly: (options ?? "").split(",").includes("ro"),
     };
   });

@@ -5,6 +5,7 @@
  * the process's memory lock and is read asynchronously elsewhere).
  */
 import { readFileSync, readdirSync, readlinkSync } from "node:fs";
+import { unescapeMount } from "../../platform/mounts.ts";
 
 export interface Stat {
   readonly command: string;
@@ -58,13 +59,6 @@ export interface Mount {
   readonly readOnlyHere: boolean;
 }
 
-/** Octal escapes of /proc/self/mountinfo: `\040` is a space. */
-function unescape(word: string): string {
-  return word.replaceAll(/\\([0-7]{3})/g, (_, code: string) =>
-    String.fromCharCode(Number.parseInt(code, 8)),
-  );
-}
-
 /** Mounts in the order of mounting: of several at one point, the last one is visible. */
 export function parseMounts(text: string): Mount[] {
   return text.split("\n").flatMap((line) => {
@@ -74,10 +68,10 @@ export function parseMounts(text: string): Mount[] {
     const [type = "", source = "", superOptions = ""] = right.split(" ");
     const [here, whole] = [options, superOptions].map((list) => list.split(",").includes("ro"));
     return {
-      point: unescape(point),
+      point: unescapeMount(point),
       device,
       type,
-      source: unescape(source),
+      source: unescapeMount(source),
       readOnly: here === true || whole === true,
       readOnlyHere: here === true && whole !== true,
     };
