@@ -2,11 +2,12 @@
  * Typed paths below /etc/pve: with the mount point, relative to the node's own directories, or in
  * the wrong case. Only the mount point is removed; the other mistakes get a hint.
  */
+import { GUEST_DIRECTORIES } from "../pmxcfs/state/guests.ts";
 import { suggest } from "./suggest.ts";
 
 const MOUNT_POINT = /^\/+etc\/+pve(?:\/+|$)/;
 /** Links at the root of the mount that point into the node's own directory. */
-const OWN = /^(?:local\/)?(qemu-server|lxc|openvz)(?:\/|$)/;
+const OWN = new RegExp(`^(?:local/)?(?:${GUEST_DIRECTORIES.join("|")})(?:/|$)`);
 
 /** The path below /etc/pve: `/etc/pve/storage.cfg` is `storage.cfg`. */
 export function belowPve(word: string): string {

@@ -3,6 +3,7 @@
  * may write to it meanwhile.
  */
 import type { Database } from "bun:sqlite";
+import { GUEST_DIRECTORIES } from "../state/guests.ts";
 import { completeFrom, nodeOf, openForReading } from "./schema.ts";
 import type { ChangeCause, ChangeKind } from "./change.ts";
 
@@ -45,9 +46,6 @@ const COLUMNS = `id, version, first_version AS firstVersion, time_ms AS timeMs, 
 
 type Row = Omit<KeptChange, "isPrivate"> & { readonly isPrivate: number };
 
-/** Directories of guest configurations, below nodes/NODE. */
-const GUEST_KINDS = ["qemu-server", "lxc", "openvz"];
-
 function kept(row: Row): KeptChange {
   return { ...row, isPrivate: row.isPrivate === 1 };
 }
@@ -88,7 +86,7 @@ export class History implements Disposable {
       add(`(${places.join(" OR ")})`, path, from, to, path, from, to);
     }
     if (guest !== undefined) {
-      const tails = GUEST_KINDS.map((kind) => `nodes/*/${kind}/${guest}.conf`);
+      const tails = GUEST_DIRECTORIES.map((name) => `nodes/*/${name}/${guest}.conf`);
       const one = tails.map(() => "path GLOB ? OR to_path GLOB ?").join(" OR ");
       add(`(${one})`, ...tails.flatMap((tail) => [tail, tail]));
     }

@@ -6,7 +6,7 @@
 import { lstatSync, mkdirSync, readdirSync, readFileSync, renameSync, rmdirSync } from "node:fs";
 import { errorText } from "../../base/error-text.ts";
 import { guestPath } from "../state/guests.ts";
-import { findMentions, NODE_NAME, type RenamedNode } from "./rename-node.ts";
+import { findMentions, isNodeName, type RenamedNode } from "./rename-node.ts";
 
 /** The mode bit of `local` by which pmxcfs shows that changes are accepted. */
 const QUORATE_BIT = 0o200;
@@ -78,7 +78,7 @@ function* filesOf(directory: Buffer, path: string): Generator<{ path: string; da
 
 /** Renames nodes/OLD below the mount; a line says why not, or what interrupted it. */
 export function renameMountedNode(mount: string, old: string, name: string): RenamedNode | string {
-  if (!NODE_NAME.test(name)) return `"${name}" cannot be a node's name`;
+  if (!isNodeName(name)) return `"${name}" cannot be a node's name`;
   if (old === name) return "old and new name are the same";
   const root = Buffer.from(mount);
   try {

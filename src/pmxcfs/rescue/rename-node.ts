@@ -10,7 +10,7 @@ import { errorText } from "../../base/error-text.ts";
 import { COROSYNC_CONF } from "../../base/paths.ts";
 import { unixSeconds } from "../../platform/clock.ts";
 import { demandRegularDatabase, readRegularFile } from "../../platform/regular-file.ts";
-import { guestPath } from "../state/guests.ts";
+import { guestPath, NODE_NAME } from "../state/guests.ts";
 import { readJournal } from "../store/journal.ts";
 import { journalState } from "../store/replay.ts";
 import { readRows } from "../store/sqlite-rows.ts";
@@ -29,8 +29,13 @@ export interface RenamedNode {
   readonly kept: string | undefined;
 }
 
-/** The syntax of a node name. */
-export const NODE_NAME = /^[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?$/;
+const NODE = new RegExp(`^${NODE_NAME}$`);
+
+/** Whether a node can have this name. */
+export function isNodeName(name: string): boolean {
+  return NODE.test(name);
+}
+
 /** Files of the host that may contain node names; only read. */
 const HOST_FILES = ["/etc/hosts", "/etc/hostname", COROSYNC_CONF];
 const MENTIONS = 50;
@@ -45,7 +50,7 @@ interface Plan {
 
 /** Renames the directory; a line says why not, and then nothing has changed. */
 export function renameNode(file: string, old: string, name: string): RenamedNode | string {
-  if (!NODE_NAME.test(name)) return `"${name}" cannot be a node's name`;
+  if (!isNodeName(name)) return `"${name}" cannot be a node's name`;
   if (old === name) return "old and new name are the same";
   const { problems } = verifyDatabase(file);
   if (problems[0] !== undefined) return `it is not sound: ${problems[0].text}`;

@@ -25,14 +25,18 @@ export function guestDirectory(type: string): string {
   return Object.entries(TYPES).find(([, name]) => name === type)?.[0] ?? type;
 }
 
-/** nodes/NODE/TYPE/VMID.conf; node names follow the rule for host names and are case-sensitive. */
-const NODE_NAME = "[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?";
+/** Directories of guest configurations, below nodes/NODE. */
+export const GUEST_DIRECTORIES: readonly string[] = Object.keys(TYPES);
+
+/** Pattern of a node's name, which follows the rule for host names and is case-sensitive. */
+export const NODE_NAME = "[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?";
+/** nodes/NODE/TYPE/VMID.conf */
 const GUEST_PATH = new RegExp(
-  `^nodes/(${NODE_NAME})/(qemu-server|lxc|openvz)/([1-9][0-9]*)\\.conf$`,
+  `^nodes/(${NODE_NAME})/(${GUEST_DIRECTORIES.join("|")})/([1-9][0-9]*)\\.conf$`,
 );
 const MAX_VMID = 0xffff_ffff;
 /** The lowest number that a request for one guest may have. */
-const FIRST_VMID = 100;
+export const FIRST_VMID = 100;
 
 /** Configurations per step. */
 const CONFIGS_A_STEP = 32;

@@ -6,7 +6,7 @@
  * C counterpart: database.c, bdb_backend_load_index; memdb.c, memdb_recreate_vmlist.
  */
 import { drained } from "../../base/steps.ts";
-import { guestPath } from "../state/guests.ts";
+import { GUEST_DIRECTORIES, guestPath } from "../state/guests.ts";
 import type { Entry, Memdb } from "../state/memdb.ts";
 import {
   inodeText,
@@ -294,8 +294,6 @@ class Judge {
     }
   }
 }
-
-const GUEST_DIRECTORIES = ["qemu-server", "lxc", "openvz"];
 
 function unreachableText({ row, inode, parent }: TreeNode): string {
   if (row?.parent === inode) return "it is its own directory: no path leads to it";

@@ -6,15 +6,12 @@
 import { Errno } from "../../../base/errno.ts";
 import { newSpan, prefix, type Span, u32, u8 } from "../../../wire/struct.ts";
 import { decoded, tail, textAt, textList } from "../../../wire/text.ts";
-import type { Guests } from "../../state/guests.ts";
+import { FIRST_VMID, type Guests } from "../../state/guests.ts";
 import type { KeptAnswers } from "../../state/kept-answers.ts";
 import { jsonAnswer, table } from "../answer.ts";
 import { badNumber, badText, shownText, terminated, unfit } from "../encoding.ts";
 import { redactProperties } from "../redaction.ts";
 import { defineRequest, type Parameter, type Redaction, type Services } from "../request.ts";
-
-/** The lowest guest number; 0 means all guests. */
-const FIRST_VMID = 100;
 
 /** By vmid, then by property; only properties that are set. */
 export type GuestProperties = Readonly<Record<string, Readonly<Record<string, string>>>>;
