@@ -2,13 +2,13 @@
 import {
   hostsLines,
   isLoopback,
-  lockHolders,
   mapId,
   parseMounts,
   parseStat,
   pressure60,
   softLimit,
 } from "../../src/tools/check/proc.ts";
+import { lockHoldersIn } from "../../src/platform/proc-locks.ts";
 import { expect, test } from "bun:test";
 
 test("a command's name may contain parentheses and spaces", () => {
@@ -21,13 +21,13 @@ test("a command's name may contain parentheses and spaces", () => {
   });
 });
 
-test("id maps", () => {
+test("an id map gives the id outside, and nothing for an id that it lacks", () => {
   expect(mapId("         0     100000      65536\n", 33)).toBe(100_033);
   expect(mapId("0 0 4294967295\n", 1000)).toBe(1000);
   expect(mapId("0 1000 1\n", 5)).toBeUndefined();
 });
 
-test("mounts: escapes, read-only by either set of options", () => {
+test("mounts are parsed with their escapes, read-only by either set of options", () => {
   const text =
     "63 43 0:39 / /etc/pve rw,relatime shared:1 - fuse /dev/fuse rw,user_id=0\n" +
     "64 43 0:40 / /mnt/a\\040b ro,relatime - tmpfs tmpfs rw\n" +
@@ -60,15 +60,15 @@ test("mounts: escapes, read-only by either set of options", () => {
   ]);
 });
 
-test("locks: the holder, not the processes that wait", () => {
+test("a lock has its holder, not the processes that wait for it", () => {
   const text =
     "1: FLOCK  ADVISORY  WRITE 321 fe:00:4711 0 EOF\n" +
     "1: -> FLOCK  ADVISORY  WRITE 322 fe:00:4711 0 EOF\n" +
     "2: POSIX  ADVISORY  READ 323 fe:00:14711 0 EOF\n";
-  expect(lockHolders(text, 4711)).toEqual([321]);
+  expect(lockHoldersIn(text, 4711)).toEqual([321]);
 });
 
-test("limits and pressure", () => {
+test("limits and pressure are read from their rows", () => {
   const limits =
     "Limit                     Soft Limit           Hard Limit           Units\n" +
     "Max open files            1024                 1048576              files\n" +
@@ -80,7 +80,7 @@ test("limits and pressure", () => {
   expect(pressure60(pressure, "full")).toBe(0.75);
 });
 
-test("hosts lines and loopback addresses", () => {
+test("the lines of /etc/hosts with a name are found, and loopback addresses are recognised", () => {
   const hosts = "127.0.0.1 localhost\n# 192.0.2.9 pve1\n127.0.1.1\tpve1.lan pve1 # installer\n";
   expect(hostsLines(hosts, "pve1")).toEqual([
     { address: "127.0.1.1", names: ["pve1.lan", "pve1"], line: 3 },

@@ -3,6 +3,7 @@
  * bytes of its -shm file. This process is left out.
  */
 import { readFileSync, statSync } from "node:fs";
+import { lockHoldersIn } from "../../platform/proc-locks.ts";
 import { behindLinks } from "./sqlite/input-file.ts";
 
 /** Pids of other processes with a lock on the -shm of `database`, in the order of /proc/locks. */
@@ -15,13 +16,7 @@ export function lockHolders(database: string): number[] {
   } catch {
     return [];
   }
-  const pids = new Set<number>();
-  for (const line of table.split("\n")) {
-    // 1: POSIX  ADVISORY  READ 4711 08:01:1234 124 124; a waiter has "->" after the number.
-    const words = line.split(/\s+/).filter((word) => word !== "->");
-    const [pid = "", where = ""] = words.slice(4);
-    if (where.split(":").at(2) === String(inode)) pids.add(Number(pid));
-  }
+  const pids = new Set(lockHoldersIn(table, inode));
   pids.delete(process.pid);
-  return [...pids].filter((pid) => pid > 0);
+  return [...pids];
 }

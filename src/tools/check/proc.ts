@@ -78,26 +78,6 @@ export function parseMounts(text: string): Mount[] {
   });
 }
 
-/**
- * /proc/locks: who holds a lock on the file with this inode number; with `bytes` on any of those
- * (the first and the last one).
- */
-export function lockHolders(
-  text: string,
-  inode: number,
-  bytes: readonly [number, number] = [0, Infinity],
-): number[] {
-  return text.split("\n").flatMap((line) => {
-    const words = line.trim().split(/\s+/);
-    // A waiting process has "->" after the number.
-    if (words[1] === "->") return [];
-    const pid = Number(words[4]);
-    const last = words[7] === "EOF" ? Infinity : Number(words[7]);
-    if (Number(words[6]) > bytes[1] || last < bytes[0]) return [];
-    return words[5]?.endsWith(`:${inode}`) === true && pid > 0 ? pid : [];
-  });
-}
-
 /** avg60 of the `some` line of /proc/pressure/*, in percent. */
 export function pressure60(text: string, kind: "some" | "full"): number | undefined {
   const row = new RegExp(`^${kind} .*avg60=([0-9.]+)`, "m").exec(text);

@@ -11,7 +11,8 @@ import { NOTHING_READ } from "../../diagnosis/codes/database.ts";
 import { type Finding, found, pass, skip } from "../finding.ts";
 import type { FileInfo } from "../host.ts";
 import type { Context, Probe } from "../probe.ts";
-import { lockHolders, openBy, readProcess } from "../proc.ts";
+import { lockHoldersIn } from "../../../platform/proc-locks.ts";
+import { openBy, readProcess } from "../proc.ts";
 import { diskFindings } from "./disk.ts";
 import { changeFromFuture, filesLeft, type LastChange, locksHeld } from "./tree.ts";
 
@@ -49,7 +50,7 @@ async function walReaders({ machine, facts }: Context, path: string): Promise<st
   const index = await machine.info(path.replace(/wal$/, "shm"));
   const text = await machine.text(`${proc}/locks`);
   const known = typeof index !== "number" && typeof text === "string";
-  const reading = new Set(known ? lockHolders(text, index.inode, READ_LOCKS) : []);
+  const reading = new Set(known ? lockHoldersIn(text, index.inode, READ_LOCKS) : []);
   const others = openBy(proc, path).filter(({ pid }) => pid !== server);
   const holders = others.filter(({ pid }) => reading.has(pid));
   const named = (holders.length > 0 ? holders : others).slice(0, READERS_LISTED);
@@ -137,7 +138,7 @@ async function lock(context: Context): Promise<Finding[]> {
   if (!(await facts.seesListeners())) return [];
   const server = await facts.server();
   if (server !== undefined && server.owner === undefined) return [];
-  for (const pid of new Set(lockHolders(text, info.inode))) {
+  for (const pid of new Set(lockHoldersIn(text, info.inode))) {
     if (pid === server?.owner?.pid) continue;
     const fd = await descriptorOf(context, pid, path);
     if (fd === undefined) continue;
