@@ -37,7 +37,7 @@ describe("the twelve calls", () => {
     fixtures.removeFixtures(directory);
   });
 
-  test("versions, cluster, guests", async () => {
+  test("version counters, cluster and guests arrive as objects", async () => {
     const versions = result(await client.getFsVersion());
     expect(versions.files["storage.cfg"]).toBe(1);
     expect(versions.starttime).toBeGreaterThan(1_600_000_000);
@@ -47,7 +47,7 @@ describe("the twelve calls", () => {
     expect(ids["100"]).toMatchObject({ node: fixtures.NODE, type: "qemu" });
   });
 
-  test("status: set, get, remove", async () => {
+  test("a status value is set, read and removed", async () => {
     expect(await client.setStatus("key", Buffer.from("value"))).toBe(true);
     expect(result(await client.getStatus("key")).toString()).toBe("value");
     expect(result(await client.getStatus("key", fixtures.NODE)).toString()).toBe("value");
@@ -57,14 +57,14 @@ describe("the twelve calls", () => {
     expect(await client.setStatus("key", Buffer.alloc(40_000))).toBe(Errno.EFBIG);
   });
 
-  test("config files", async () => {
+  test("a file's bytes arrive, also 1 MiB; one that is missing is ENOENT", async () => {
     const storage = result(await client.getConfig("storage.cfg"));
     expect(storage.toString()).toBe(fixtures.STORAGE_CONFIG);
     expect(await client.getConfig("none")).toBe(Errno.ENOENT);
     expect(result(await client.getConfig("lab/1m")).byteLength).toBe(1024 * 1024);
   });
 
-  test("cluster log", async () => {
+  test("an entry of the cluster log comes back with its texts and pid", async () => {
     const entry = { user: "jörg@pve", tag: "test", message: 'said "hi"', priority: 4 };
     expect(await client.logClusterMessage(entry)).toBe(true);
     const [newest] = result(await client.getClusterLog({ max: 1, user: entry.user }));
@@ -72,13 +72,13 @@ describe("the twelve calls", () => {
     expect(newest?.pid).toBe(process.pid);
   });
 
-  test("performance figures", async () => {
+  test("an RRD value comes back in the dump", async () => {
     expect(await client.setStatus("rrd/pve-node-9.0/pve1", Buffer.from("1:2:3\0"))).toBe(true);
     const dump = result(await client.getRrdDump());
     expect(dump.get("pve-node-9.0/pve1")).toEqual(["1", "2", "3"]);
   });
 
-  test("guest properties and tokens", async () => {
+  test("properties arrive by guest, and a token is verified", async () => {
     expect(result(await client.getGuestConfigProperty(100, "name"))).toEqual({
       "100": { name: "web-01" },
     });

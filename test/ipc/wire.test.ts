@@ -41,13 +41,13 @@ test("a client that asks for 8 MiB gets them", () => {
   expect(client.connected).toMatchObject({ res: 0, buffer: 8 << 20 });
 });
 
-test("GET_FS_VERSION", async () => {
+test("GET_FS_VERSION has the guest list's counter and this node", async () => {
   const answer = await client.call(1);
   expect(answer).toMatchObject({ id: 1, error: 0 });
   expect(JSON.parse(bodyText(answer))).toMatchObject({ vmlist: 1, kvstore: { [NODE]: {} } });
 });
 
-test("GET_CLUSTER_INFO", async () => {
+test("GET_CLUSTER_INFO names this node", async () => {
   const answer = await client.call(2);
   expect(JSON.parse(bodyText(answer))).toMatchObject({ nodename: NODE });
 });
@@ -57,7 +57,7 @@ test("a payload where none belongs gets EINVAL, and the connection stays open", 
   expect(answer).toMatchObject({ id: 1, error: Errno.EINVAL, body: "" });
 });
 
-test("GET_GUEST_LIST", async () => {
+test("GET_GUEST_LIST has the guest", async () => {
   const answer = await client.call(3);
   const guest = { node: NODE, type: "lxc" };
   expect(JSON.parse(bodyText(answer))).toMatchObject({ ids: { "200": guest } });

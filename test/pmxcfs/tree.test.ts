@@ -102,7 +102,7 @@ describe("changes", () => {
     expect(heard).toEqual([]);
   });
 
-  test("entries and their paths", () => {
+  test("entries are listed depth first, with their paths", () => {
     const { memdb } = treeOf({ "d/e/a": "one", b: "two" });
     expect([...memdb.entries()].map(pathOf)).toEqual(["d", "d/e", "d/e/a", "b"]);
     expect(pathOf(memdb.root)).toBe("");
