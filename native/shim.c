@@ -6,14 +6,16 @@
  *   files       created, given to their user and removed through descriptors; pages are reserved
  *   inotify     changes of directories and files
  *   process     execve(2) that keeps descriptors open, RLIMIT_NOFILE
+ *   clock       the seconds that the kernel stamps files with
  *   memory      one reservation per connection, into which files are mapped (ring data twice)
+ *   guard       a page that vanished (truncated file) ends its connection, not the process
  *   semaphores  post and wait on glibc's 64-bit sem_t; sem_wait and sem_post may abort the process
  *               when the client has overwritten the semaphore
  *   epoll       the sockets of a service, and adding them to Bun's event loop
  *   polling     a bounded poll of the active rings
  *   processors  moving off the processor that a client is waiting for
- *   fuse        mounting, reading requests, writing answers, two ways of waking the loop
- *   guard       a page that vanished (truncated file) ends its connection, not the process
+ *   fuse        mounting, reading requests, writing answers, a thread that wakes the loop, and the
+ *               process that aborts the mount of a hung server
  *
  * Every function returns a value >= 0 or -errno. Memory comes from mmap, except the arguments of a
  * thread and of execve. The only state: the guard's table, as a signal handler cannot be given any,
