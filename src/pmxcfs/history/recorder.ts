@@ -27,8 +27,11 @@ const BATCH_BYTES = 256 * 1024;
 const BATCH_CHANGES = 500;
 /** Shortest and longest pause between two tries to write; it doubles each time. */
 const RETRY_MS = [1_000, 60_000] as const;
-/** Interval of the checks of size and age. */
+/** Interval of the checks of size and age; the first one, and one that was not possible. */
 const PRUNE_EVERY_MS = 60_000;
+const PRUNE_SOON_MS = 6_000;
+/** Pause between two slices of a check that has more to delete. */
+const PRUNE_PAUSE_MS = 1;
 /** Limit of the wait for unwritten changes at the stop. */
 const CLOSE_MS = 3_000;
 /** Longest part of a turn of the loop for the search for changes at the start, ms. */
@@ -166,7 +169,7 @@ export class HistoryRecorder implements AsyncDisposable {
     this.#isCatchingUp = true;
     await this.#catchUp(answer.known);
     this.#isCatchingUp = false;
-    this.#prune(PRUNE_EVERY_MS / 10);
+    this.#prune(PRUNE_SOON_MS);
     this.#arm(0);
   }
 
@@ -267,14 +270,14 @@ export class HistoryRecorder implements AsyncDisposable {
 
   async #pruneSlice(): Promise<void> {
     if (!this.#isOpen || this.#thread.isBusy) {
-      this.#prune(PRUNE_EVERY_MS / 10);
+      this.#prune(PRUNE_SOON_MS);
       return;
     }
     const answer = await this.#thread.ask({ kind: "prune" });
     if (answer.kind === "pruned") this.#pruneComplaints.clear();
     else this.#notPruned(answer);
     const more = answer.kind === "pruned" && answer.more;
-    this.#prune(more ? SLICE_MS : PRUNE_EVERY_MS);
+    this.#prune(more ? PRUNE_PAUSE_MS : PRUNE_EVERY_MS);
     if (this.#waits()) this.#arm(0);
   }
 }

@@ -1,8 +1,7 @@
 /** The lines of a trace: text for people, one JSON object per line for programs. */
 import { errnoName, errnoText } from "../../base/errno.ts";
 import { escapeText, jsonText } from "../../base/escape.ts";
-import type { Peer } from "../../ipc/handler.ts";
-import type { Credentials } from "../../ipc/handler.ts";
+import type { Credentials, Peer } from "../../ipc/handler.ts";
 import { describe, descriptionText, requestName } from "../../pmxcfs/requests/wording.ts";
 import type { Exchange } from "./exchange.ts";
 
