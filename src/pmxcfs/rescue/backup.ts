@@ -20,6 +20,7 @@ import { type Hashed, treeChecksum } from "../state/tree-index.ts";
 import { writeConfigDbRows } from "../store/config-writer.ts";
 import { RowType, tooWide, type Row } from "../store/tree-rows.ts";
 import { behindLinks } from "../store/sqlite/input-file.ts";
+import { WAL_HEADER_BYTES } from "../store/sqlite/wal-frames.ts";
 import { isPending } from "../store/version-row.ts";
 import { replaceDatabase } from "./import.ts";
 import { readDatabase, type ReadDatabase } from "./read-database.ts";
@@ -44,9 +45,7 @@ export interface Backup {
   readonly removed: readonly string[];
 }
 
-/** The head of a WAL, which has the salts of its frames; other bytes mean that it was restarted. */
-const WAL_HEAD_BYTES = 32;
-
+/** The header of a WAL, which has the salts of its frames: other bytes if it was restarted. */
 function headOf(wal: string): string {
   let fd: number;
   try {
@@ -55,8 +54,8 @@ function headOf(wal: string): string {
     return "";
   }
   try {
-    const head = Buffer.alloc(WAL_HEAD_BYTES);
-    return head.toString("hex", 0, readSync(fd, head, 0, WAL_HEAD_BYTES, 0));
+    const head = Buffer.alloc(WAL_HEADER_BYTES);
+    return head.toString("hex", 0, readSync(fd, head, 0, WAL_HEADER_BYTES, 0));
   } finally {
     closeSync(fd);
   }
