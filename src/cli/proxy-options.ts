@@ -1,7 +1,8 @@
 /**
  * The options of `trace` and `record`: the server, the name to listen on, and limits of the proxy.
  */
-import { accessOf, findGroup } from "../daemon/access-rules.ts";
+import { accessOf } from "../daemon/access-rules.ts";
+import { findGroup } from "../platform/groups.ts";
 import { QbFailure } from "../client/failure.ts";
 import { QbClient } from "../client/qb-client.ts";
 import { IpcLimits, PVE_MESSAGE_BYTES } from "../base/limits.ts";

@@ -5,7 +5,8 @@
 import { errorText } from "../base/error-text.ts";
 import { jsonText } from "../base/escape.ts";
 import { readFileSync } from "node:fs";
-import { accessOf, findGroup } from "../daemon/access-rules.ts";
+import { accessOf } from "../daemon/access-rules.ts";
+import { findGroup } from "../platform/groups.ts";
 import { QbFailure } from "../client/failure.ts";
 import { PVE_MESSAGE_BYTES } from "../base/limits.ts";
 import { runService } from "../daemon/run-service.ts";

@@ -2,7 +2,8 @@
  * The composition root of `serve`: makes the store, the indexes and texts derived from it, the
  * status of the nodes, the request handler, and the service that clients connect to.
  */
-import { accessOf, type AccessRules, findGroup, type Group } from "./access-rules.ts";
+import { accessOf, type AccessRules } from "./access-rules.ts";
+import { findGroup, type Group } from "../platform/groups.ts";
 import { type Backend, type BackendOptions, openBackend } from "../pmxcfs/store/open.ts";
 import { RELOAD_BOUNDS_MS } from "../pmxcfs/store/reloads.ts";
 import { HistoryRecorder } from "../pmxcfs/history/recorder.ts";

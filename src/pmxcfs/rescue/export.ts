@@ -4,11 +4,12 @@
  * replaced. Files are made 0600 and get the mode of the mount when they are complete. Only the
  * directories of the current path are kept open.
  */
-import { futimesSync, readFileSync, writeSync } from "node:fs";
+import { futimesSync, writeSync } from "node:fs";
 import { basename } from "node:path";
 import { Errno, errnoText } from "../../base/errno.ts";
 import { closeDescriptor, Directory, giveFile, setMode } from "../../platform/files.ts";
 import { openParent } from "../../platform/atomic-file.ts";
+import { findGroup } from "../../platform/groups.ts";
 import { permissionsOf } from "../state/modes.ts";
 import type { SalvagedItem } from "./salvage.ts";
 
@@ -23,16 +24,7 @@ export interface Exported {
 
 /** The group of the mount, only for root; when undefined, owner and group are not changed. */
 function mountGroup(): number | undefined {
-  if (process.getuid?.() !== 0) return undefined;
-  try {
-    const line = readFileSync("/etc/group", "utf8")
-      .split("\n")
-      .find((each) => each.startsWith(`${GROUP}:`));
-    const id = line?.split(":")[2];
-    return id === undefined ? undefined : Number(id);
-  } catch {
-    return undefined;
-  }
+  return process.getuid?.() === 0 ? findGroup(GROUP)?.gid : undefined;
 }
 
 /** Opens the directory, and makes it if missing; a text when it is not an empty directory. */

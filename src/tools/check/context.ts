@@ -3,6 +3,7 @@
  * processes. Each is found at its first use and kept, so that probes can run side by side and
  * nothing is read twice.
  */
+import { type Group, parseGroups } from "../../platform/groups.ts";
 import {
   fullAddress,
   isAbstractName,
@@ -29,12 +30,6 @@ export interface Identity {
   readonly gid: number;
 }
 
-/** A group by name or number, from the name service. */
-export interface Group {
-  readonly name: string;
-  readonly gid: number;
-}
-
 export interface Listener {
   /** `full` is what libqb uses, `short` an abstract name of another length, `file` a path. */
   readonly kind: "full" | "short" | "file";
@@ -53,14 +48,6 @@ const LOOKUP_MS = 700;
 
 /** getent(1): the key was not found. */
 const NOT_FOUND = 2;
-
-/** Lines of group(5). */
-function parseGroups(text: string): Group[] {
-  return text.split("\n").flatMap((line) => {
-    const [name = "", , gid] = line.split(":");
-    return gid === undefined ? [] : { name, gid: Number(gid) };
-  });
-}
 
 function ids(line: string | undefined): [number, number] {
   const [real = 0, effective = 0] = (line ?? "").split(/\s+/).map(Number);
@@ -134,7 +121,7 @@ export class Facts {
     });
   }
 
-  /** By name or number; undefined when there is none. */
+  /** By name or number, from the name service; undefined when there is none. */
   group(key: string): Promise<Group | undefined> {
     return this.once(`group ${key}`, async () => {
       const { code, out } = await this.machine.run(["getent", "group", key], LOOKUP_MS);

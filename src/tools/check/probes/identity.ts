@@ -2,7 +2,8 @@
  * The caller and the node: the caller's ids against the access rule, the namespaces between it and
  * the server, and the node's own name, for which pmxcfs needs a non-loopback address.
  */
-import type { Group, Identity } from "../context.ts";
+import type { Group } from "../../../platform/groups.ts";
+import type { Identity } from "../context.ts";
 import { type Finding, found, pass, shellQuote, skip } from "../finding.ts";
 import type { Context, Probe } from "../probe.ts";
 import { type HostsLine, hostsLines, isLinkLocal, isLoopback } from "../proc.ts";
