@@ -2,9 +2,8 @@
 import type { Case, Flavor } from "../tools/compat/case.ts";
 import { escapeText } from "../base/escape.ts";
 import { type Result, totals } from "../tools/compat/run.ts";
-import { print, type Style } from "./terminal.ts";
+import { CLEAR_LINE, print, type Style } from "./terminal.ts";
 
-const CLEAR_LINE = "\r\u001B[2K";
 const NAME_COLUMNS = 28;
 
 export class LiveList {

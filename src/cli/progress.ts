@@ -2,13 +2,13 @@
  * One line on stderr that shows how far a long command is. Only on a terminal, and only after a
  * second: a short command, a pipe and a log file get nothing.
  */
+import { CLEAR_LINE } from "./terminal.ts";
 import { escapeText } from "../base/escape.ts";
 
 const QUIET_MS = 1000;
 /** Between two lines: a terminal over a network is slower than a loop. */
 const INTERVAL_MS = 100;
 const USUAL_COLUMNS = 80;
-const CLEAR_LINE = "\r\u001B[2K";
 
 export class Progress implements Disposable {
   readonly #isVisible = process.stderr.isTTY && process.env["TERM"] !== "dumb";

@@ -7,6 +7,9 @@ import { errorCode, errorText } from "../base/error-text.ts";
 import { escapeLines, escapeText } from "../base/escape.ts";
 import { ClosedOutput, CommandFailure } from "./failure.ts";
 
+/** Moves to the start of a terminal's line and erases it (ECMA-48, EL). */
+export const CLEAR_LINE = "\r\u001B[2K";
+
 const STDOUT = 1;
 /** Interval of the attempts to write to a full non-blocking pipe. */
 const RETRY_MS = 2;
