@@ -1,4 +1,7 @@
-/** Paths of a node as pmxcfs, PVE's tools and corosync have them, and the names beside them. */
+/** Names and paths of a node as pmxcfs, PVE's tools and corosync have them. */
+
+/** The service name of pmxcfs (server.c), to which PVE's clients connect. */
+export const PVE_SERVICE = "pve2";
 
 /** What pmxcfs uses; the C server has no options for them. */
 export const PVE = {

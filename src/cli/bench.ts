@@ -1,4 +1,5 @@
 /** `pmxcfs-ipc bench`: puts load on a running service and prints how fast it answers. */
+import { PVE_SERVICE } from "../base/paths.ts";
 import { counted } from "../base/counted.ts";
 import { jsonText } from "../base/escape.ts";
 import { LOAD_VARIABLE, runLoadChild, type LoadWork } from "../tools/bench/load-child.ts";
@@ -27,7 +28,7 @@ const KINDS: readonly string[] = [
 const MAX_CONNECTIONS = 256;
 
 const options = {
-  socket: text({ description: "Service to load", hint: "NAME", default: "pve2" }),
+  socket: text({ description: "Service to load", hint: "NAME", default: PVE_SERVICE }),
   vs: text({
     description: "Second service, loaded alternately with the first and compared with it",
     hint: "NAME",

@@ -2,6 +2,7 @@
  * Common to all `call` commands: connects, sends the request, and shows the answer or why there is
  * none.
  */
+import { PVE_SERVICE } from "../base/paths.ts";
 import { QbFailure } from "../client/failure.ts";
 import type { QbResponse } from "../client/message.ts";
 import { QbClient } from "../client/qb-client.ts";
@@ -24,7 +25,12 @@ const WAIT_PAUSE_MS = 50;
 
 /** Options of every call. */
 export const callOptions = {
-  socket: text({ description: "Service to ask", hint: "NAME", default: "pve2", group: ASKING }),
+  socket: text({
+    description: "Service to ask",
+    hint: "NAME",
+    default: PVE_SERVICE,
+    group: ASKING,
+  }),
   timeout: milliseconds({
     description: "Time limit of an answer",
     default: 5000,

@@ -2,6 +2,7 @@
  * `pmxcfs-ipc cluster`: shows the replicated groups as this node's corosync sees them, with any
  * server.
  */
+import { PVE_SERVICE } from "../base/paths.ts";
 import { errorText } from "../base/error-text.ts";
 import { escapeText, jsonText } from "../base/escape.ts";
 import { askCluster } from "../observe/ask-cluster.ts";
@@ -21,7 +22,7 @@ import { print } from "./terminal.ts";
 const socket = text({
   description: "Service of this node's server",
   hint: "NAME",
-  default: "pve2",
+  default: PVE_SERVICE,
 });
 const json = flag({ description: "Print JSON" });
 

@@ -2,7 +2,7 @@
 import { hostname } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { MountLimits } from "../base/limits.ts";
-import { PVE_RESTART_FLAG, RRDCACHED } from "../base/paths.ts";
+import { PVE_RESTART_FLAG, PVE_SERVICE, RRDCACHED } from "../base/paths.ts";
 import { HISTORY_LIMITS } from "../pmxcfs/history/prune.ts";
 import type { DaemonOptions } from "../daemon/daemon.ts";
 import type { NodeOptions } from "../daemon/node/node.ts";
@@ -97,7 +97,7 @@ export const daemonOptions = {
   restartFlag: path({
     description: "File created at a stop, so that PVE's clients wait for a restart; off: none",
     hint: "FILE",
-    defaultText: `${PVE_RESTART_FLAG} for root and pve2, else off`,
+    defaultText: `${PVE_RESTART_FLAG} for root and ${PVE_SERVICE}, else off`,
     group: CLUSTER,
   }),
   ...accessOptions,
@@ -140,7 +140,7 @@ export function hostNode(): string {
 /** The path of the restart flag; by default only for a server that replaces pmxcfs. */
 function restartFlagOf(given: string | undefined, socket: string): string | undefined {
   if (given !== undefined) return given === "off" ? undefined : given;
-  return socket === "pve2" && process.getuid?.() === 0 ? PVE_RESTART_FLAG : undefined;
+  return socket === PVE_SERVICE && process.getuid?.() === 0 ? PVE_RESTART_FLAG : undefined;
 }
 
 /** The absolute path of a path from the command line; `off` and undefined are returned as is. */

@@ -1,6 +1,7 @@
 /**
  * The options of `trace` and `record`: the server, the name to listen on, and limits of the proxy.
  */
+import { PVE_SERVICE } from "../base/paths.ts";
 import { accessOf } from "../daemon/access-rules.ts";
 import { findGroup } from "../platform/groups.ts";
 import { QbFailure } from "../client/failure.ts";
@@ -20,7 +21,7 @@ import { logOf, serviceOptions, serviceSettings } from "./service-options.ts";
 export const proxyOptions = {
   ...serviceOptions,
   socket: text({ description: "Service name to listen on", hint: "NAME" }),
-  upstream: text({ description: "Service to forward to", hint: "NAME", default: "pve2" }),
+  upstream: text({ description: "Service to forward to", hint: "NAME", default: PVE_SERVICE }),
   upstreamMessageSize: bytes({
     description: "Largest message of upstream connections",
     default: PVE_MESSAGE_BYTES,

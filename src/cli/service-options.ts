@@ -2,6 +2,7 @@
  * The options that every serving command has: name, limits, polling, log. Defaults are those of
  * limits.ts, and the help shows them.
  */
+import { PVE_SERVICE } from "../base/paths.ts";
 import { fstatSync } from "node:fs";
 import type { ServiceOptions } from "../ipc/options.ts";
 import { IpcLimits, PollLimits } from "../base/limits.ts";
@@ -19,7 +20,7 @@ const OBSERVING = "Metrics and status";
 const HIGHEST_PORT = 65_535;
 
 export const serviceOptions = {
-  socket: text({ description: "Service name to listen on", hint: "NAME", default: "pve2" }),
+  socket: text({ description: "Service name to listen on", hint: "NAME", default: PVE_SERVICE }),
   maxConnections: count({
     description: "Connections at once; 0 is as many as descriptors and /dev/shm allow",
     default: 0,

@@ -1,4 +1,5 @@
 /** `pmxcfs-ipc top`: shows the clients of a running server of ours and their requests. */
+import { PVE_SERVICE } from "../base/paths.ts";
 import { jsonText } from "../base/escape.ts";
 import { statusPath } from "../observe/status.ts";
 import { showLive } from "../tools/top/live.ts";
@@ -57,7 +58,7 @@ export const topCommand = command({
     ["top --json | jq .totals", "a JSON object every two seconds"],
   ],
   options: {
-    socket: text({ description: "Service to watch", hint: "NAME", default: "pve2" }),
+    socket: text({ description: "Service to watch", hint: "NAME", default: PVE_SERVICE }),
     status: path({
       description: "Path of the server's status socket",
       defaultText: "/run/pmxcfs-ipc/NAME.status for root, else below XDG_RUNTIME_DIR",

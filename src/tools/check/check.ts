@@ -2,6 +2,7 @@
  * `pmxcfs-ipc --check`: runs all probes and makes the report. Needs no configuration, changes
  * nothing, and ends within its time limit also if a probe hangs.
  */
+import { PVE_SERVICE } from "../../base/paths.ts";
 import type { CheckName } from "../diagnosis/code.ts";
 import { Facts } from "./context.ts";
 import type { Finding } from "./finding.ts";
@@ -75,7 +76,7 @@ const LANES: readonly (readonly Probe[])[] = [
 ];
 
 export const DEFAULT_OPTIONS: CheckOptions = {
-  service: "pve2",
+  service: PVE_SERVICE,
   deadlineMs: 2_000,
   totalMs: 10_000,
   rounds: 200,

@@ -3,6 +3,7 @@
  * server runs (the rule is in shm/stale-directories), their size and the state of their request
  * ring; and removal of those that dead servers left. Reading maps no memory and changes nothing.
  */
+import { PVE_SERVICE } from "../../base/paths.ts";
 import { Directory } from "../../platform/files.ts";
 import { parseDirectoryName } from "../../shm/ring-directory.ts";
 import { type Liveness, StaleDirectories } from "../../shm/stale-directories.ts";
@@ -148,9 +149,6 @@ export async function readRingState(ring: RingDirectoryInfo): Promise<RingState 
   }
 }
 
-/** The service name of pmxcfs (server.c). */
-const PMXCFS_SERVICE = "pve2";
-
 /** Dead directories of one kind, with their number and size. */
 export interface DeadRings {
   readonly count: number;
@@ -166,7 +164,7 @@ function sum(rings: readonly RingDirectoryInfo[]): DeadRings {
 }
 
 function isFamily(ring: RingDirectoryInfo, service: string): boolean {
-  return ring.service === service || ring.service === PMXCFS_SERVICE;
+  return ring.service === service || ring.service === PVE_SERVICE;
 }
 
 /** Directories whose server is gone: of `service` or pmxcfs, and of other libqb programs. */

@@ -3,6 +3,7 @@
  * of them as docs/diagnosis.md and docs/symptoms.md, so that documents and program cannot differ.
  */
 
+import { PVE_SERVICE } from "../../base/paths.ts";
 import { labelled, markdownTable, type Paint } from "../../base/table.ts";
 import { CHECKS, type CheckName, numbered } from "./code.ts";
 import { CODES, type CodeName, rowOf } from "./codes.ts";
@@ -10,14 +11,12 @@ import type { Cause } from "./error-text.ts";
 import { type Explanation, TEXT_GROUPS, TEXTS, textsOf } from "./explain.ts";
 
 const INDENT = "   ";
-/** The service name on every PVE node. */
-const SERVICE = "pve2";
 
 /** A template of `code` as text: with its usual path, and with `PID` for `{pid}`. */
 function readable(code: CodeName, template: string): string {
   return numbered(template)
     .replaceAll("{path}", rowOf(code).usualPath ?? "PATH")
-    .replaceAll("{service}", SERVICE)
+    .replaceAll("{service}", PVE_SERVICE)
     .replaceAll(/\{(\w+)\}/g, (_, name: string) => name.toUpperCase());
 }
 
@@ -38,7 +37,7 @@ export function remedyOf(code: CodeName): Remedy {
   const filled = fix
     ?.replaceAll("{path}", known)
     .replaceAll("{directory}", directory)
-    .replaceAll("{service}", SERVICE);
+    .replaceAll("{service}", PVE_SERVICE);
   const whole = filled === undefined || !/\{\w+\}/.test(filled);
   return {
     ...(filled === undefined ? {} : { fix: whole ? filled : `pmxcfs-ipc --check --only ${check}` }),
