@@ -40,6 +40,8 @@ import { compact, isWorthCompacting, ownSideFiles, syncToDisk, type KeptCopy } f
  * all readers wait with it.) The caller then retries (replication/local.ts).
  */
 const BUSY_TIMEOUT_MS = 2;
+/** The same at a start, as in C. */
+const START_WAIT_MS = 10_000;
 
 /** A transaction of more pages is written by a thread, if it is committed in steps. */
 const PAGES_AT_ONCE = 64;
@@ -208,11 +210,15 @@ export class ConfigDbWriter implements Disposable {
     return 0;
   }
 
-  /** As `commit`, but after 0 the change is on the disk, whatever the SyncMode. */
-  commitToDisk(change: RowChange): 0 | Errno {
-    this.#connection.database.run("PRAGMA synchronous = FULL");
+  /** As `commit`, but it waits for another process's lock, and syncs in any SyncMode. */
+  commitAtStart(change: RowChange): 0 | Errno {
+    const set = (wait: number, sync: SyncMode): void => {
+      this.#connection.database.run(`PRAGMA busy_timeout = ${wait}`);
+      this.#connection.database.run(`PRAGMA synchronous = ${sync.toUpperCase()}`);
+    };
+    set(START_WAIT_MS, "full");
     const outcome = this.commit(change);
-    this.#connection.database.run(`PRAGMA synchronous = ${this.#sync.toUpperCase()}`);
+    set(BUSY_TIMEOUT_MS, this.#sync);
     return outcome;
   }
 
@@ -237,15 +243,14 @@ export class ConfigDbWriter implements Disposable {
       return outcome;
     }
     const place = { ...this.#place, sync: this.#sync };
-    const replaced = [rowOfRoot(change.root), ...change.replaced];
+    const rows = { ...change, replaced: [rowOfRoot(change.root), ...change.replaced] };
     this.#inSteps = true;
     try {
-      const { deleted } = change;
       const done = (): void => {
         this.#succeeded(pages);
         committed();
       };
-      const end = yield* longTransaction(place, { deleted, replaced }, done, (abandoned) => {
+      const end = yield* longTransaction(place, rows, done, (abandoned) => {
         this.#abandoned = abandoned;
       });
       if (end.outcome === "committed") return 0;
@@ -330,8 +335,7 @@ export class ConfigDbWriter implements Disposable {
     if (this.#inSteps) return;
     const happened = this.#replacement();
     if (happened === undefined) return;
-    const time = compactTime();
-    const kept = `${this.#file}.replaced-${time}`;
+    const kept = `${this.#file}.replaced-${compactTime()}`;
     try {
       this.#moveTo(kept);
       this.#log.error(

@@ -86,7 +86,7 @@ function loadWithJournal(file: string, database: ConfigDbWriter, log: Log): Load
     if (typeof change === "string") return `config.db.changes cannot be replayed: ${change}`;
     // The journal may be on the disk since long: its changes are not the last ones, which a power
     // cut may lose.
-    const outcome = database.commitToDisk(change);
+    const outcome = database.commitAtStart(change);
     if (outcome !== 0) return "the changes in config.db.changes cannot be written";
     leaveJournal(file, journal, log);
     const taken = counted(state.journal.records.length, "change");
@@ -115,7 +115,7 @@ function loadWithJournal(file: string, database: ConfigDbWriter, log: Log): Load
   if (marked) {
     // Before the journal goes: a crash in between must not look like lost changes.
     const settledRoot = { ...root, type: RowType.FILE };
-    const outcome = database.commit({ deleted: [], replaced: [], root: settledRoot });
+    const outcome = database.commitAtStart({ deleted: [], replaced: [], root: settledRoot });
     if (outcome !== 0) return "row 0 could not be written";
   }
   if (state.kind !== "foreign") leaveJournal(file, journal, log);
@@ -177,5 +177,5 @@ function rootOf(rows: readonly Row[], database: ConfigDbWriter, log: Log): Stamp
   const root = { version, writer: row?.writer ?? 0, mtime: fresh ? now : row.mtime };
   if (!fresh) return root;
   const change = { deleted: [], replaced: [], root: { ...root, type: RowType.FILE } };
-  return database.commit(change) === 0 ? root : "row 0 could not be written";
+  return database.commitAtStart(change) === 0 ? root : "row 0 could not be written";
 }

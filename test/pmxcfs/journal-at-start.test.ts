@@ -1,4 +1,7 @@
-/** A config.db.changes with wrong bytes in it: nothing of it is deleted or passed over silently. */
+/**
+ * The journal at a start: one with wrong bytes in it is neither deleted nor passed over silently,
+ * and one that cannot be written into the database at once is written later.
+ */
 import { Database } from "bun:sqlite";
 import { expect, test } from "bun:test";
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -53,4 +56,27 @@ test("a damaged journal of another database is set aside, once", () => {
   using again = opened(file);
   expect([...again.entries()].map(({ name }) => name)).toEqual(["theirs"]);
   expect(readdirSync(copies.path).filter((name) => name.includes("set-aside"))).toHaveLength(1);
+});
+
+/** Holds the write lock for half a second. */
+const WRITE_LOCK = `
+import sqlite3, sys, time
+c = sqlite3.connect(sys.argv[1], isolation_level=None)
+c.execute("BEGIN IMMEDIATE")
+print("locked", flush=True)
+time.sleep(0.5)
+c.execute("ROLLBACK")
+`;
+
+test("a start waits for another process's lock, and then replays the journal", async () => {
+  using directory = new TempDirectory();
+  using copies = new TempDirectory();
+  using tree = opened(directory.at("config.db"));
+  apply(tree, mkdir("a"));
+  const file = crash(directory.at("config.db"), copies);
+  const other = Bun.spawn(["python3", "-c", WRITE_LOCK, file], { stdout: "pipe" });
+  await other.stdout.getReader().read();
+  using again = opened(file);
+  expect([...again.entries()].map(({ name }) => name)).toEqual(["a"]);
+  expect(await other.exited).toBe(0);
 });
