@@ -83,7 +83,7 @@ interface RingParent {
 }
 
 function openParent(directory: string): RingParent | QbFailure {
-  const path = `${SHM}${directory}`;
+  const path = `${SHM}/${directory}`;
   try {
     // The name is latin1: it comes from a peer.
     const bytes = Buffer.from(path, "latin1");
