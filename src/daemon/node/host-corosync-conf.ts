@@ -14,7 +14,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { dirname } from "node:path";
-import { errorText } from "../../base/error-text.ts";
+import { errorCode, errorText } from "../../base/error-text.ts";
 import { errnoText } from "../../base/errno.ts";
 import type { Log } from "../../base/log.ts";
 import { unixSeconds } from "../../platform/clock.ts";
@@ -35,7 +35,7 @@ function readHost(path: string, log: Log): Buffer | undefined {
   try {
     return readRegularFile(path);
   } catch (error) {
-    const isMissing = (error as NodeJS.ErrnoException).code === "ENOENT";
+    const isMissing = errorCode(error) === "ENOENT";
     if (!isMissing) log.error(`unable to read cluster config file '${path}' - ${errorText(error)}`);
     return undefined;
   }
