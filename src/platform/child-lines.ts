@@ -1,4 +1,5 @@
 /** The lines that a child process writes, each waited for within a time limit. */
+import { within } from "../base/within.ts";
 
 /** Owns the reading of `stream`, the child's stdout. */
 export class ChildLines {
@@ -13,13 +14,8 @@ export class ChildLines {
    * its answers and its questions do not belong together any more. `ended`: the stream has ended.
    */
   async next(timeoutMs: number): Promise<{ readonly line: string } | "late" | "ended"> {
-    let timer: Timer | undefined;
-    const late = new Promise<"late">((resolve) => {
-      timer = setTimeout(() => resolve("late"), timeoutMs);
-    });
-    const next = await Promise.race([this.#lines.next(), late]);
-    clearTimeout(timer);
-    if (next === "late") return next;
+    const next = await within(this.#lines.next(), timeoutMs);
+    if (next === undefined) return "late";
     return next.done === true ? "ended" : { line: next.value };
   }
 }

@@ -12,7 +12,7 @@ import {
   encodeNormal,
   Type,
 } from "../../src/pmxcfs/replication/message.ts";
-import { StatusGroup } from "../../src/pmxcfs/replication/status-group.ts";
+import { bareStatusGroup } from "./bare-status-group.ts";
 import { ClusterLog } from "../../src/pmxcfs/state/cluster-log.ts";
 import { decodeJournal, encodeBase, encodeRecord } from "../../src/pmxcfs/store/journal-format.ts";
 import { MemoryRows } from "../../src/pmxcfs/store/row-writer.ts";
@@ -218,13 +218,7 @@ test("a log entry that later ones of its sender make superfluous is no longer in
   const HEADER_BYTES = 24;
   const [log, other] = ["n1", "n2"].map((nodeName) => new ClusterLog({ nodeName, pid: 1 }));
   if (log === undefined || other === undefined) throw new Error("no log");
-  const group = new StatusGroup({
-    self: A,
-    status: { setOf: () => 0, ownKeys: () => [], set: () => 0 },
-    log,
-    onMembers() {},
-    address: () => undefined,
-  });
+  const group = bareStatusGroup(A, log);
   const sizes: number[] = [];
   // The shortest entries: of these, messages are longer than the entries by the most.
   for (let line = 0; line < 9000; line++) {

@@ -2,7 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import { Dfsm } from "../../src/pmxcfs/replication/machine.ts";
 import { encodeControl, encodeNormal, Type } from "../../src/pmxcfs/replication/message.ts";
-import { StatusGroup } from "../../src/pmxcfs/replication/status-group.ts";
+import { bareStatusGroup } from "./bare-status-group.ts";
 import { ClusterLog } from "../../src/pmxcfs/state/cluster-log.ts";
 import { MessageQueue, type Queued } from "../../src/pmxcfs/replication/queue.ts";
 
@@ -121,13 +121,7 @@ test("as many log entries of a member as a log has room for wait for a synchroni
   ];
   const at = { seconds: 1_700_000_000, ms: 0 };
   const [log, other, all] = [logOf("n1"), logOf("n2"), logOf("n1")];
-  const group = new StatusGroup({
-    self: A,
-    status: { setOf: () => 0, ownKeys: () => [], set: () => 0 },
-    log,
-    onMembers() {},
-    address: () => undefined,
-  });
+  const group = bareStatusGroup(A, log);
   const machine = new Dfsm({ self: A, application: group, startedAt: at });
   machine.confchg({ members: [A, B], joined: [A, B], left: [] }, at);
   const header = { protocol: 0, time: 1 };
@@ -164,13 +158,7 @@ test.each([
     { nodeid: 2, pid: 200 },
   ];
   const at = { seconds: 1_700_000_000, ms: 0 };
-  const group = new StatusGroup({
-    self: A,
-    status: { setOf: () => 0, ownKeys: () => [], set: () => 0 },
-    log: logOf("n1"),
-    onMembers() {},
-    address: () => undefined,
-  });
+  const group = bareStatusGroup(A, logOf("n1"));
   const machine = new Dfsm({ self: A, application: group, startedAt: at });
   machine.confchg({ members: [A, B], joined: [A, B], left: [] }, at);
   // Of unknown kind: no later one replaces it.

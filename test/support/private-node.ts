@@ -3,6 +3,7 @@
  * temporary copies of /etc, /var/lib, /run and /dev/shm, the host name pve1 and an address. All its
  * processes end with it, because its first process is killed.
  */
+import { Collected } from "../../src/platform/command.ts";
 import { join } from "node:path";
 import { eventually } from "./eventually.ts";
 import { REPOSITORY } from "./native.ts";
@@ -52,22 +53,6 @@ export interface Ran {
 
 /** The built program: nodes run it under both of its names. */
 const BINARY = join(REPOSITORY, "dist", "pmxcfs-ipc");
-
-/** The text read from a pipe so far. */
-class Collected {
-  text = "";
-  /** Resolves when all writers have closed the pipe. */
-  readonly ended: Promise<void>;
-
-  constructor(stream: ReadableStream<Uint8Array>) {
-    this.ended = this.#collect(stream);
-  }
-
-  async #collect(stream: ReadableStream<Uint8Array>): Promise<void> {
-    const decoder = new TextDecoder();
-    for await (const chunk of stream) this.text += decoder.decode(chunk, { stream: true });
-  }
-}
 
 /** A process in the node, in the background. */
 export interface Running {

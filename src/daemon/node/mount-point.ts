@@ -2,6 +2,7 @@
  * The mount point: made if missing, freed of a dead server's mount, refused when it is in use.
  * statfs shows whether a mount is dead, because FUSE never answers it from a cache.
  */
+import { within } from "../../base/within.ts";
 import { mkdirSync, readdirSync, statSync } from "node:fs";
 import { statfs } from "node:fs/promises";
 import { errorCode, errorText } from "../../base/error-text.ts";
@@ -22,7 +23,7 @@ async function isDead(path: string): Promise<boolean> {
     () => false,
     (error: unknown) => ["ENOTCONN", "ECONNABORTED"].includes(errorCode(error) ?? ""),
   );
-  return await Promise.race([asked, Bun.sleep(ANSWER_MS).then(() => false)]);
+  return (await within(asked, ANSWER_MS)) ?? false;
 }
 
 /**

@@ -8,6 +8,7 @@ import { errorText } from "../../base/error-text.ts";
 import { maskSecrets } from "../../base/mask-secrets.ts";
 import { escapeLines, jsonText } from "../../base/escape.ts";
 import { buildInfo } from "../../base/version.ts";
+import { runCommand } from "../../platform/command.ts";
 import { readRegularFile } from "../../platform/regular-file.ts";
 import { History } from "../../pmxcfs/history/reader.ts";
 import { salvage } from "../../pmxcfs/rescue/salvage.ts";
@@ -50,58 +51,16 @@ function lastBytes(text: string): string {
   return text.length <= MOST_BYTES ? text : `(the beginning is cut)\n${text.slice(-MOST_BYTES)}`;
 }
 
-type Child = Bun.Subprocess<"ignore", "pipe", "pipe">;
-
-function spawn(words: readonly string[]): Child | string {
-  try {
-    return Bun.spawn([...words], {
-      stdin: "ignore",
-      stdout: "pipe",
-      stderr: "pipe",
-      env: { ...process.env, LC_ALL: "C.UTF-8" },
-    });
-  } catch (error) {
-    return errorText(error);
-  }
-}
-
-/** The text that a stream has given so far. */
-class Collected {
-  text = "";
-  readonly ended: Promise<void>;
-
-  constructor(stream: ReadableStream<Uint8Array>) {
-    this.ended = this.#collect(stream);
-  }
-
-  async #collect(stream: ReadableStream<Uint8Array>): Promise<void> {
-    const decoder = new TextDecoder();
-    for await (const piece of stream) this.text += decoder.decode(piece, { stream: true });
-  }
-}
-
-/**
- * stdout and stderr of a command; if it cannot run, a line with the reason. It also ends in time
- * with a child that hangs in the kernel, or whose output another process keeps open.
- */
+/** What a command wrote; a line with the reason if it cannot run, or does not end in time. */
 async function run(words: readonly string[]): Promise<{ text: string; isLate: boolean }> {
   const [name = ""] = words;
-  if (Bun.which(name) === null) return { text: `${name} is not installed\n`, isLate: false };
-  const child = spawn(words);
-  if (typeof child === "string") {
-    return { text: `${name} cannot be started: ${child}\n`, isLate: false };
-  }
-  const outputs = [new Collected(child.stdout), new Collected(child.stderr)];
-  const late = Promise.withResolvers<true>();
-  const timer = setTimeout(() => late.resolve(true), COMMAND_MS);
-  const ended = Promise.all([child.exited, ...outputs.map((each) => each.ended)]);
-  const isLate = await Promise.race([ended.then(() => false), late.promise]);
-  clearTimeout(timer);
-  const text = outputs.map((each) => each.text).join("");
-  if (!isLate) return { text: lastBytes(text), isLate };
-  child.kill("SIGKILL");
-  child.unref();
-  return { text: lastBytes(`${text}${name} did not end within ${COMMAND_MS} ms\n`), isLate };
+  const options = { deadlineMs: COMMAND_MS, env: { LC_ALL: "C.UTF-8" } };
+  const { code, out, error, timedOut, missing } = await runCommand(words, options);
+  if (missing) return { text: `${name} is not installed\n`, isLate: false };
+  // The reason why it has no exit code is a line.
+  const end = code === undefined ? "\n" : "";
+  const why = timedOut ? `${name} did not end within ${COMMAND_MS} ms` : "";
+  return { text: lastBytes(out + error + why + end), isLate: timedOut };
 }
 
 async function output(...words: string[]): Promise<string> {

@@ -8,11 +8,11 @@ import { errorCode } from "../../base/error-text.ts";
 import { COROSYNC_CONF, LOCK_FILE, PVE, PVE_RESTART_FLAG, RRDCACHED } from "../../base/paths.ts";
 import { SHM } from "../../shm/ring-directory.ts";
 import { type Errno, errnoOf } from "../../base/errno.ts";
-import { errorText } from "../../base/error-text.ts";
 import { constants } from "node:fs";
 import { access, readdir, readlink, stat, statfs } from "node:fs/promises";
 import { hostname } from "node:os";
 import { dirname, join } from "node:path";
+import { type Outcome, runCommand } from "../../platform/command.ts";
 import { readRegularFileAsync } from "../../platform/regular-file.ts";
 
 export interface Paths {
@@ -52,18 +52,6 @@ const PATHS: Paths = {
   filesystemSockets: "/etc/libqb/force-filesystem-sockets",
   socketDirectory: "/run",
 };
-
-/** How a command ended. */
-export interface Outcome {
-  /** Undefined when it was killed, at its deadline or otherwise, or did not start. */
-  readonly code: number | undefined;
-  readonly out: string;
-  /** stderr, or why it did not start or end by itself. */
-  readonly error: string;
-  readonly timedOut: boolean;
-  /** The program does not exist. */
-  readonly missing: boolean;
-}
 
 export interface FileInfo {
   readonly kind: "file" | "directory" | "socket" | "other";
@@ -149,59 +137,13 @@ async function spaceOf(path: string): Promise<Space> {
   };
 }
 
-async function capture(stream: ReadableStream<Uint8Array>): Promise<string> {
-  const pieces: Uint8Array[] = [];
-  let size = 0;
-  for await (const piece of stream) {
-    if (size < OUTPUT_BYTES) pieces.push(piece);
-    size += piece.length;
-  }
-  return Buffer.concat(pieces).subarray(0, OUTPUT_BYTES).toString("utf8");
-}
-
-const NOT_STARTED: Outcome = {
-  code: undefined,
-  out: "",
-  error: "",
-  timedOut: false,
-  missing: true,
-};
-
-/** The child, or why there is none: no memory, processes or descriptors are left. */
-function spawn(words: readonly string[]): Bun.Subprocess<"ignore", "pipe", "pipe"> | string {
-  try {
-    return Bun.spawn([...words], {
-      stdin: "ignore",
-      stdout: "pipe",
-      stderr: "pipe",
-      env: { ...process.env, LC_ALL: "C", SYSTEMD_COLORS: "0", SYSTEMD_PAGER: "cat" },
-    });
-  } catch (error) {
-    return `${words[0]} cannot be started: ${errorText(error)}`;
-  }
-}
+const ENVIRONMENT = { LC_ALL: "C", SYSTEMD_COLORS: "0", SYSTEMD_PAGER: "cat" };
 
 async function run(words: readonly string[], deadlineMs: number): Promise<Outcome> {
-  const [program = ""] = words;
-  if (Bun.which(program) === null) return NOT_STARTED;
-  const child = spawn(words);
-  if (typeof child === "string") return { ...NOT_STARTED, error: child, missing: false };
-  const ended = Promise.all([child.exited, capture(child.stdout), capture(child.stderr)]);
-  const late = Promise.withResolvers<undefined>();
-  const timer = setTimeout(() => late.resolve(undefined), deadlineMs);
-  const done = await Promise.race([ended, late.promise]);
-  clearTimeout(timer);
-  if (done === undefined) {
-    child.kill("SIGKILL");
-    // A child that the kernel does not let end must not keep this process alive.
-    child.unref();
-    return { code: undefined, out: "", error: "", timedOut: true, missing: false };
-  }
-  const [code, out, error] = done;
-  const { signalCode } = child;
-  if (signalCode === null) return { code, out, error, timedOut: false, missing: false };
-  const why = `${program} was killed by ${signalCode}`;
-  return { code: undefined, out, error: why, timedOut: false, missing: false };
+  const options = { deadlineMs, mostBytes: OUTPUT_BYTES, env: ENVIRONMENT };
+  const outcome = await runCommand(words, options);
+  // A part of an output is not read as all of it.
+  return outcome.timedOut ? { ...outcome, out: "", error: "" } : outcome;
 }
 
 /** This machine; `paths` replaces some of the usual paths, `self` starts this program. */

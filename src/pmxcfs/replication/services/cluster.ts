@@ -3,6 +3,7 @@
  * state that they change (members, keys, log, tree). C counterpart: main() of pmxcfs.c as far as it
  * starts services, and status.c.
  */
+import { within } from "../../../base/within.ts";
 import { counted } from "../../../base/counted.ts";
 import { Errno } from "../../../base/errno.ts";
 import { everySecond } from "../../../base/heartbeat.ts";
@@ -227,7 +228,7 @@ export class Cluster {
 
   /** Waits for the nodes, since keys of unknown nodes are dropped; limited, since cmap may hang. */
   async #beforeStatus(): Promise<void> {
-    await Promise.race([this.#configuration.known, Bun.sleep(NODES_MS)]);
+    await within(this.#configuration.known, NODES_MS);
     await this.#address.refresh();
   }
 

@@ -5,6 +5,7 @@
  * it is made twice a second: a node is back half a second after its corosync. While all services
  * are connected, nothing is tried.
  */
+import { within } from "../../../base/within.ts";
 import { everySecond } from "../../../base/heartbeat.ts";
 import { LogOnce } from "../../../base/log-once.ts";
 import type { Log } from "../../../base/log.ts";
@@ -90,7 +91,7 @@ export class Supervisor {
       supervised.starting = true;
       supervised.nextMs = performance.now() + RETRY_MS;
       // One that hangs delays the others by no more than this.
-      await Promise.race([this.#start(supervised), Bun.sleep(START_MS)]);
+      await within(this.#start(supervised), START_MS);
     }
     this.#busy = false;
     if (this.#services.every(({ service }) => service.connected)) {
