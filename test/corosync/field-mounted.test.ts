@@ -175,8 +175,11 @@ describe("a tree that was changed in local mode", () => {
       return (await at(1).sh("ls /etc/pve/nodes/n1")).exitCode !== 0;
     });
     const guests = "nodes/n1/qemu-server/100.conf, nodes/n1/qemu-server/101.conf";
+    // Node 2 may commit after node 1.
     for (const id of [1, 2]) {
-      expect(mounted.server(id).output).toContain(`guests that are gone: ${guests}`);
+      await eventually(`node ${id} says which guests are gone`, () => {
+        return mounted.server(id).output.includes(`guests that are gone: ${guests}`);
+      });
     }
     const copy = /the database as it was: (\S+)/.exec(mounted.server(1).output)?.[1] ?? "none";
     const differs = await mounted.ours(1, "config", "diff", copy, "/var/lib/pve-cluster/config.db");

@@ -47,8 +47,9 @@ export class Attacked implements AsyncDisposable {
     this.#before = before;
   }
 
-  static async start(setup: Setup): Promise<Attacked> {
-    const server = await startService((name) => setup.command(name));
+  /** `environment`: variables of the server, besides those of this process. */
+  static async start(setup: Setup, environment: Record<string, string> = {}): Promise<Attacked> {
+    const server = await startService((name) => setup.command(name), { environment });
     const steady = await Steady.open(server.name, setup.steady);
     await steady.go();
     await Bun.sleep(300);
