@@ -80,18 +80,19 @@ export async function runCommand(
   if (Bun.which(program) === null) return NOT_STARTED;
   const child = spawn(words, env);
   if (typeof child === "string") return { ...NOT_STARTED, error: child, missing: false };
-  const [out, error] = [child.stdout, child.stderr].map((each) => new Collected(each, mostBytes));
-  const ended = Promise.all([child.exited, out?.ended, error?.ended]);
+  const stdout = new Collected(child.stdout, mostBytes);
+  const stderr = new Collected(child.stderr, mostBytes);
+  const ended = Promise.all([child.exited, stdout.ended, stderr.ended]);
   const done = await within(ended, deadlineMs);
-  const texts = { out: out?.text ?? "", error: error?.text ?? "", missing: false };
+  const outcome = { out: stdout.text, error: stderr.text, timedOut: false, missing: false };
   if (done === undefined) {
     child.kill("SIGKILL");
     // A child that the kernel does not let end must not keep this process alive.
     child.unref();
-    return { ...texts, code: undefined, timedOut: true };
+    return { ...outcome, code: undefined, timedOut: true };
   }
   const { signalCode } = child;
-  if (signalCode === null) return { ...texts, code: done[0], timedOut: false };
-  const why = `${texts.error}${program} was killed by ${signalCode}`;
-  return { ...texts, code: undefined, error: why, timedOut: false };
+  if (signalCode === null) return { ...outcome, code: done[0] };
+  const why = `${program} was killed by ${signalCode}`;
+  return { ...outcome, code: undefined, error: outcome.error + why };
 }
