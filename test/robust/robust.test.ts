@@ -53,6 +53,11 @@ function suite(setup: Setup): void {
     if (setup.unless === undefined) attacked = await Attacked.start(setup);
   });
 
+  // Also when only some tests run, or one fails.
+  afterAll(async () => {
+    await attacked?.[Symbol.asyncDispose]();
+  });
+
   for (const behaviour of rows.filter((row) => setup.suits(row))) {
     test(`${behaviour.group}: ${behaviour.name}`, async () => {
       const outcome = await under().show(behaviour);
@@ -89,7 +94,6 @@ function suite(setup: Setup): void {
     const { server } = under();
     expect(await server.stop()).toBe(0);
     await noRingsLeft(server.pid);
-    await under()[Symbol.asyncDispose]();
     addToTable(setup.name, outcomes);
   });
 }
