@@ -1,66 +1,14 @@
 /** The file system of the mount, called as a session calls it, without a kernel. */
 import { afterEach, expect, mock, spyOn, test } from "bun:test";
 import { Errno } from "../../src/base/errno.ts";
-import { silentLog } from "../../src/base/log.ts";
-import { type Attributes, type Place, ROOT_NODE } from "../../src/fuse/file-system.ts";
-import { PveFileSystem, type PveFileSystemOptions } from "../../src/pmxcfs/mount/file-system.ts";
-import { GuestClashes } from "../../src/pmxcfs/mount/guest-clash.ts";
-import { LocalReplicator } from "../../src/pmxcfs/replication/local.ts";
-import type { TreeStore } from "../../src/pmxcfs/store/tree-store.ts";
-import { openTree } from "../../src/pmxcfs/store/open-tree.ts";
+import { ROOT_NODE } from "../../src/fuse/file-system.ts";
+import type { PveFileSystem } from "../../src/pmxcfs/mount/file-system.ts";
 import { fill, TempDirectory, textOf } from "../pmxcfs/support.ts";
-
-const BY = { pid: 1, uid: 0, gid: 0, request: 0, signal: new AbortController().signal };
-
-function newTree(directory: TempDirectory): TreeStore {
-  const tree = openTree({ file: directory.at("config.db"), log: silentLog });
-  if (typeof tree === "string") throw new Error(tree);
-  return tree;
-}
+import { at, BY, fileSystemOf, localOf, newTree, nodeAt, opened, TEXTS } from "./served-tree.ts";
 
 afterEach(() => {
   mock.restore();
 });
-
-const text = (content: string) => () => Buffer.from(content);
-
-function localOf(tree: TreeStore): LocalReplicator {
-  return new LocalReplicator({ tree, status: { set: () => 0 }, clusterLog: { add() {} } });
-}
-
-function fileSystemOf(
-  tree: TreeStore,
-  replicator: PveFileSystemOptions["replicator"] = localOf(tree),
-): PveFileSystem {
-  return new PveFileSystem({
-    memdb: tree.memdb,
-    replicator,
-    texts: {
-      version: text("version"),
-      members: text("members"),
-      vmlist: text("vmlist"),
-      clusterLog: text("log"),
-      rrd: text("rrd"),
-      debug: () => false,
-      setDebug: () => {},
-    },
-    clashes: new GuestClashes(undefined, silentLog),
-    nodeName: "pve1",
-    gid: 33,
-  });
-}
-
-const at = (name: string): Place => ({ parent: ROOT_NODE, name });
-
-/** The node at a place; its lookup is counted. */
-function nodeAt(fs: PveFileSystem, { parent, name }: Place): number {
-  return (fs.lookup(parent, name) as Attributes).node;
-}
-
-function opened(result: { readonly handle: number } | number): number {
-  if (typeof result === "number") throw new Error(`errno ${result}`);
-  return result.handle;
-}
 
 function listed(fs: PveFileSystem, node: number, handle: number, offset: number): string[] {
   const names: string[] = [];
@@ -169,18 +117,39 @@ test("listings that are begun and never ended take a bounded memory, and still g
   expect(fs.held.handles).toBe(0);
 });
 
+test("texts that are opened and never closed take a bounded memory, and are still read", () => {
+  using directory = new TempDirectory();
+  using tree = newTree(directory);
+  let made = 0;
+  const rrd = () => Buffer.alloc(1024 * 1024, ++made);
+  const fs = fileSystemOf(tree, { texts: { ...TEXTS, rrd } });
+  const node = nodeAt(fs, at(".rrd"));
+  const handles = Array.from({ length: 200 }, () => opened(fs.open(node)));
+  expect(fs.held.handles).toBeGreaterThan(30);
+  expect(fs.held.handles).toBeLessThan(100);
+  const readOf = (handle = 0) => (fs.read(node, handle, 5, 1) as Uint8Array)[0];
+  expect(readOf(handles.at(-1))).toBe(made);
+  expect(readOf(handles.at(-2))).toBe(made - 1);
+  // Its own text is dropped: it gets the present one.
+  expect(readOf(handles[0])).toBe(made);
+  for (const handle of handles) fs.release(node, handle);
+  expect(fs.held.handles).toBe(0);
+});
+
 test("a change that ends after its connection leaves no node in the next one", async () => {
   using directory = new TempDirectory();
   using tree = newTree(directory);
   const { promise: delivered, resolve: deliver } = Promise.withResolvers<void>();
   const local = localOf(tree);
   const fs = fileSystemOf(tree, {
-    quorate: true,
-    propose: async (command) => {
-      await delivered;
-      return await local.propose(command);
+    replicator: {
+      quorate: true,
+      propose: async (command) => {
+        await delivered;
+        return await local.propose(command);
+      },
+      flush: () => 0,
     },
-    flush: () => 0,
   });
   const directoryMade = fs.mkdir(ROOT_NODE, "d", BY);
   const fileMade = fs.create(ROOT_NODE, "f", BY);

@@ -26,8 +26,13 @@ const MOST = 2 ** 42;
  */
 const MOST_LISTED = 2 * CfsLimits.treeInodes;
 
+/** Most bytes of all kept texts, which members of www-data may open as often. */
+const MOST_TEXT_BYTES = 64 * 1024 * 1024;
+
 export class Handles {
+  /** By handle, in the order in which they were opened. */
   readonly #texts = new Map<number, Uint8Array>();
+  #textBytes = 0;
   /** By handle; the one that was read last is the last. */
   readonly #listings = new Map<number, readonly Listed[]>();
   /** Entries of all kept listings. */
@@ -40,13 +45,24 @@ export class Handles {
     return this.#texts.size + this.#listings.size;
   }
 
+  /** Beyond MOST_TEXT_BYTES the texts that were opened longest ago are dropped. */
   openText(text: Uint8Array): number {
     const handle = this.#next++;
+    for (const oldest of this.#texts.keys()) {
+      if (this.#textBytes + text.length <= MOST_TEXT_BYTES) break;
+      this.#dropText(oldest);
+    }
     this.#texts.set(handle, text);
+    this.#textBytes += text.length;
     return handle;
   }
 
-  /** Undefined for a handle of a previous server. */
+  #dropText(handle: number): void {
+    this.#textBytes -= this.#texts.get(handle)?.length ?? 0;
+    this.#texts.delete(handle);
+  }
+
+  /** Undefined for a handle of a previous server, and for a dropped text: read the present one. */
   text(handle: number | undefined): Uint8Array | undefined {
     return handle === undefined ? undefined : this.#texts.get(handle);
   }
@@ -77,13 +93,14 @@ export class Handles {
   }
 
   close(handle: number): void {
-    this.#texts.delete(handle);
+    this.#dropText(handle);
     this.#drop(handle);
   }
 
   /** Closes all handles, as their connection has ended. */
   clear(): void {
     this.#texts.clear();
+    this.#textBytes = 0;
     this.#listings.clear();
     this.#listed = 0;
   }
