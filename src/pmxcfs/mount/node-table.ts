@@ -13,9 +13,9 @@ const FIRST_ALIAS = 2 ** 51;
 /** Of inode 1, which is the root's id. */
 const ALIAS_OF_ONE = FIRST_ALIAS;
 /**
- * The other aliases, of inodes that are negative or huge, begin after a random number below this: a
- * server that takes over the mount does not know those of the previous one, and must not take
- * them for other entries.
+ * The other aliases begin after a random number below this: of inodes that are negative or huge,
+ * and of inodes under which the kernel may know another entry. A server that takes over the mount
+ * does not know those of the previous one, and must not take them for other entries.
  */
 const ALIAS_STARTS = 2 ** 50;
 
@@ -79,7 +79,7 @@ export function linksOf(node: Node): number {
 export class NodeTable {
   readonly #memdb: Memdb;
   readonly #nodes = new Map<number, Node>();
-  readonly #aliases = new Map<number, number>();
+  readonly #aliases = new WeakMap<Entry, number>();
   #nextAlias = FIRST_ALIAS + 1 + Math.floor(Math.random() * ALIAS_STARTS);
 
   constructor(memdb: Memdb) {
@@ -101,16 +101,21 @@ export class NodeTable {
     return id - FIRST_SPECIAL;
   }
 
-  /** The id of an entry of the tree. */
-  idOf({ inode, parent }: Entry): number {
+  /**
+   * The id of an entry of the tree: never one by which the kernel knows another entry, as writes
+   * through a descriptor of that one would go to this one. Of a removed file that is open, the
+   * inode may come back with a sync of nodes that were apart (coming-tree.ts).
+   */
+  idOf(entry: Entry): number {
+    const { inode, parent } = entry;
     if (inode === 0 && parent === undefined) return ROOT_NODE;
-    if (inode > ROOT_NODE && inode < FIRST_ALIAS) return inode;
-    if (inode === ROOT_NODE) return ALIAS_OF_ONE;
-    let alias = this.#aliases.get(inode);
-    if (alias === undefined) {
-      alias = this.#nextAlias++;
-      this.#aliases.set(inode, alias);
-    }
+    const known = this.#aliases.get(entry);
+    if (known !== undefined) return known;
+    const id = inode === ROOT_NODE ? ALIAS_OF_ONE : inode;
+    const isId = inode >= ROOT_NODE && inode < FIRST_ALIAS && entry.tookInode !== true;
+    if (isId && (this.#nodes.get(id)?.entry ?? entry) === entry) return id;
+    const alias = this.#nextAlias++;
+    this.#aliases.set(entry, alias);
     return alias;
   }
 
@@ -126,13 +131,7 @@ export class NodeTable {
   /** The node of an entry of the tree; adds 1 to its lookup count. */
   lookUp(entry: Entry): Node {
     const id = this.idOf(entry);
-    let node = this.#nodes.get(id);
-    // When the database was replaced, the inode may belong to another entry.
-    if (node === undefined || node.entry !== entry) {
-      const lookups = node?.lookups ?? 0;
-      node = this.#add(id, entry);
-      node.lookups = lookups;
-    }
+    const node = this.#nodes.get(id) ?? this.#add(id, entry);
     node.lookups++;
     place(node);
     return node;
@@ -141,7 +140,7 @@ export class NodeTable {
   /** The kernel itself has removed or renamed the entry: it knows where the entry is now. */
   renamed(entry: Entry | undefined): void {
     const node = entry === undefined ? undefined : this.#nodes.get(this.idOf(entry));
-    if (node === undefined || node.entry !== entry) return;
+    if (entry === undefined || node === undefined) return;
     place(node);
     // Also for a file that is removed before its attributes are asked for again.
     if (!isRemoved(node)) node.path = pathOf(entry);
@@ -164,7 +163,10 @@ export class NodeTable {
 
   #search(id: number): Entry | undefined {
     if (id > ALIAS_OF_ONE) return undefined;
-    for (const entry of this.#memdb.entries()) if (this.idOf(entry) === id) return entry;
+    const inode = id === ALIAS_OF_ONE ? ROOT_NODE : id;
+    for (const entry of this.#memdb.entries()) {
+      if (entry.inode === inode) return this.idOf(entry) === id ? entry : undefined;
+    }
     return undefined;
   }
 }

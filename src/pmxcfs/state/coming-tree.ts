@@ -1,7 +1,9 @@
 /**
  * A tree that will replace the current one: built in steps while the current one still answers,
- * then swapped in at once. An entry whose inode and kind stay the same keeps its object, so that
- * holders of the object (the mount's open handles) see the new state after the swap.
+ * then swapped in at once. An entry whose inode, kind and path stay the same keeps its object, so
+ * that holders of the object (the mount's open handles) see the new state after the swap. At
+ * another path the inode may be that of another file: inodes are versions, and nodes that were
+ * apart may both have given one out.
  */
 import type { Steps } from "../../base/steps.ts";
 import { newMutable, type Entry, type LoadedEntry, type Mutable } from "./entry.ts";
@@ -20,10 +22,10 @@ export class ComingTree {
   /** Work for after the swap, in steps; the tree must not change before it is done. */
   readonly after: (() => Steps)[] = [];
   readonly #root: Entry;
-  /** Entries that are in both trees and differ, with their fields in the new one. */
+  /** Entries that keep their objects and differ, with their fields in the new tree. */
   readonly #changed: ReadonlyMap<Mutable, Omit<Mutable, "children">>;
   readonly #dropped: readonly Mutable[];
-  /** The new children of directories that are in both trees. */
+  /** The new children of directories that keep their objects. */
   readonly #children: ReadonlyMap<Mutable, Map<string, Mutable>>;
 
   constructor(parts: {
@@ -73,8 +75,6 @@ export class ComingTree {
   /** The swap, in one go: 50 ns for each entry that changed and for each directory. */
   place(): void {
     for (const [entry, next] of this.#changed) {
-      entry.name = next.name;
-      entry.parent = next.parent;
       entry.version = next.version;
       entry.writer = next.writer;
       entry.mtime = next.mtime;
@@ -96,29 +96,45 @@ export function* comingTree(
   old: ReadonlyMap<number, Entry>,
 ): Steps<ComingTree> {
   const entries = new Map<number, Mutable>();
-  const children = new Map([[root as Mutable, new Map<string, Mutable>()]]);
-  const links: { entry: Mutable; fresh: Mutable; parentInode: number }[] = [];
+  /** Entries of the new tree by the inode of their directory. */
+  const content = new Map<number, Mutable[]>();
   let count = 0;
   for (const { parentInode, ...each } of loaded) {
     const fresh = newMutable(each);
-    const known = old.get(each.inode) as Mutable | undefined;
-    const entry = known?.kind === fresh.kind ? known : fresh;
-    entries.set(entry.inode, entry);
-    if (entry !== fresh && entry.kind === "directory") children.set(entry, fresh.children);
-    links.push({ entry, fresh, parentInode });
+    // The map is in the order of inodes: an entry that keeps its object takes this place below.
+    entries.set(fresh.inode, fresh);
+    const siblings = content.get(parentInode);
+    if (siblings === undefined) content.set(parentInode, [fresh]);
+    else siblings.push(fresh);
     if (++count % ENTRIES_A_STEP === 0) yield undefined;
   }
+  const children = new Map([[root as Mutable, new Map<string, Mutable>()]]);
   const changed = new Map<Mutable, Mutable>();
+  const directories = [root as Mutable];
+  let placed = 0;
   let fileBytes = 0;
-  for (const { entry, fresh, parentInode } of links) {
-    const parent = parentInode === 0 ? (root as Mutable) : entries.get(parentInode);
-    if (parent === undefined) throw new Error(`inode ${entry.inode} has no parent`);
-    (children.get(parent) ?? parent.children).set(fresh.name, entry);
-    fresh.parent = parent;
-    fileBytes += fresh.size;
-    if (entry !== fresh && !isSame(entry, fresh)) changed.set(entry, fresh);
+  for (const directory of directories) {
+    const names = children.get(directory) ?? directory.children;
+    for (const fresh of content.get(directory.inode) ?? []) {
+      const known = old.get(fresh.inode) as Mutable | undefined;
+      fresh.parent = directory;
+      const entry = known !== undefined && isInPlace(known, fresh) ? known : fresh;
+      if (entry !== fresh) {
+        entries.set(entry.inode, entry);
+        if (entry.kind === "directory") children.set(entry, fresh.children);
+        if (!isSame(entry, fresh)) changed.set(entry, fresh);
+      } else if (known !== undefined) {
+        fresh.tookInode = true;
+      }
+      names.set(entry.name, entry);
+      if (entry.kind === "directory") directories.push(entry);
+      placed++;
+      fileBytes += fresh.size;
+      if (++count % ENTRIES_A_STEP === 0) yield undefined;
+    }
     if (++count % ENTRIES_A_STEP === 0) yield undefined;
   }
+  if (placed < entries.size) throw new Error(`${entries.size - placed} entries have no directory`);
   const dropped: Mutable[] = [];
   for (const entry of old.values()) {
     if (entries.get(entry.inode) !== entry) dropped.push(entry as Mutable);
@@ -127,9 +143,13 @@ export function* comingTree(
   return new ComingTree({ root, entries, fileBytes, changed, dropped, children });
 }
 
+/** Whether an entry is at the same path in the new tree; `next.parent` has been decided before. */
+function isInPlace(entry: Entry, next: Entry): boolean {
+  return entry.kind === next.kind && entry.parent === next.parent && entry.name === next.name;
+}
+
 function isSame(entry: Entry, next: Entry): boolean {
   const stamps = entry.version === next.version && entry.mtime === next.mtime;
-  const place = entry.parent === next.parent && entry.name === next.name;
   const content = entry.bytes === next.bytes && entry.size === next.size;
-  return stamps && place && content && entry.writer === next.writer;
+  return stamps && content && entry.writer === next.writer;
 }

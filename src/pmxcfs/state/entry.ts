@@ -23,6 +23,8 @@ export interface Entry {
   readonly size: number;
   /** A directory's entries by name; empty for a file. */
   readonly children: ReadonlyMap<string, Entry>;
+  /** A sync brought it with the inode that another entry of this node had until then. */
+  readonly tookInode?: true;
 }
 
 /** An entry as Memdb, its owner, may change it. */
