@@ -1,10 +1,20 @@
 /** The file system of the mount, called as a session calls it, without a kernel. */
-import { afterEach, expect, mock, spyOn, test } from "bun:test";
+import { afterEach, expect, mock, test } from "bun:test";
 import { Errno } from "../../src/base/errno.ts";
 import { ROOT_NODE } from "../../src/fuse/file-system.ts";
 import type { PveFileSystem } from "../../src/pmxcfs/mount/file-system.ts";
 import { fill, TempDirectory, textOf } from "../pmxcfs/support.ts";
-import { at, BY, fileSystemOf, localOf, newTree, nodeAt, opened, TEXTS } from "./served-tree.ts";
+import {
+  at,
+  BY,
+  fileSystemOf,
+  later,
+  localOf,
+  newTree,
+  nodeAt,
+  opened,
+  TEXTS,
+} from "./served-tree.ts";
 
 afterEach(() => {
   mock.restore();
@@ -165,12 +175,6 @@ const OTHER_NODE = { writer: 2, time: 5 };
 const SIZE = { mode: undefined, uid: undefined, gid: undefined, size: 0, mtime: undefined };
 const TIME = { mode: undefined, uid: undefined, gid: undefined, size: undefined, mtime: 7 };
 
-/** Lets the kernel's cache get this old. */
-function later(ms: number): void {
-  const now = performance.now() + ms;
-  spyOn(performance, "now").mockReturnValue(now);
-}
-
 test("a name that another node has removed, replaced or moved is looked up again", async () => {
   using directory = new TempDirectory();
   using tree = newTree(directory);
@@ -189,14 +193,37 @@ test("a name that another node has removed, replaced or moved is looked up again
     expect(fs.setattr(node, { ...SIZE, isOpen: false }, BY)).toBe(Errno.ESTALE);
     // Perhaps futimens(3), for which the kernel looks nothing up.
     expect(await fs.setattr(node, { ...TIME, isOpen: false }, BY)).toMatchObject({ mtime: 7 });
-    // A descriptor that was opened before stays usable.
-    expect(await fs.setattr(node, { ...SIZE, isOpen: true }, BY)).toMatchObject({ size: 0 });
-    expect(await fs.write(node, { handle: 0, offset: 0 }, Buffer.from("x"), BY)).toBe(1);
   }
   for (const name of ["replaced", "there"]) {
     expect(fs.open(nodeAt(fs, { parent: ROOT_NODE, name }))).toMatchObject({ direct: true });
   }
   expect(textOf(tree.memdb.read("replaced") ?? Errno.ENOENT)).toBe("3");
+});
+
+test("a file that another node has removed can be read where it is open, not written", async () => {
+  using directory = new TempDirectory();
+  using tree = newTree(directory);
+  fill(tree.memdb, { removed: "1", replaced: "2", new: "3", moved: "4" });
+  const fs = fileSystemOf(tree);
+  const [removed = 0, replaced = 0, moved = 0] = ["removed", "replaced", "moved"].map((name) =>
+    nodeAt(fs, at(name)),
+  );
+  expect(tree.apply({ kind: "remove", path: "removed" }, OTHER_NODE)).toBe(0);
+  expect(tree.apply({ kind: "rename", path: "new", to: "replaced" }, OTHER_NODE)).toBe(0);
+  expect(tree.apply({ kind: "rename", path: "moved", to: "there" }, OTHER_NODE)).toBe(0);
+  const start = { handle: 0, offset: 0 };
+  // It may have been opened and written before.
+  expect(await fs.write(removed, start, Buffer.from("x"), BY)).toBe(1);
+  later(200);
+  for (const node of [removed, replaced]) {
+    expect(await fs.write(node, start, Buffer.from("y"), BY)).toBe(Errno.ESTALE);
+    expect(await fs.setattr(node, { ...SIZE, isOpen: true }, BY)).toBe(Errno.ESTALE);
+  }
+  expect([removed, replaced].map((node) => textOf(fs.read(node, 0, 0, 9)))).toEqual(["x", "2"]);
+  // A descriptor of a file that was moved goes with it.
+  expect(await fs.setattr(moved, { ...SIZE, isOpen: true }, BY)).toMatchObject({ size: 0 });
+  expect(await fs.write(moved, start, Buffer.from("y"), BY)).toBe(1);
+  expect(textOf(tree.memdb.read("there") ?? Errno.ENOENT)).toBe("y");
 });
 
 test("a lock that another node has given up and taken is not taken for the old one", async () => {

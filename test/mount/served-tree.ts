@@ -1,4 +1,5 @@
 /** A tree in a config.db and the mount's file system over it, without a kernel. */
+import { spyOn } from "bun:test";
 import { silentLog } from "../../src/base/log.ts";
 import { type Attributes, type Place, ROOT_NODE } from "../../src/fuse/file-system.ts";
 import { PveFileSystem, type PveFileSystemOptions } from "../../src/pmxcfs/mount/file-system.ts";
@@ -61,4 +62,10 @@ export function nodeAt(fs: PveFileSystem, { parent, name }: Place): number {
 export function opened(result: { readonly handle: number } | number): number {
   if (typeof result === "number") throw new Error(`errno ${result}`);
   return result.handle;
+}
+
+/** Lets the kernel's cache get this old, until `mock.restore()`. */
+export function later(ms: number): void {
+  const now = performance.now() + ms;
+  spyOn(performance, "now").mockReturnValue(now);
 }

@@ -1,12 +1,12 @@
 /**
- * Files that were removed or replaced while open: processes that have them open still read and
- * write their content, which is in memory only. The C server renames such a file to .fuse_hidden
- * instead, which everyone sees and a crash leaves in the tree.
+ * Files that were removed or replaced while open: processes that have them open still read their
+ * content and, if a process of this node removed them, write it, in memory only. The C server
+ * renames such a file to .fuse_hidden instead, which everyone sees and a crash leaves in the tree.
  */
 import { Errno } from "../../base/errno.ts";
 import { CfsLimits } from "../../base/limits.ts";
 import { unixSeconds } from "../../platform/clock.ts";
-import type { Node } from "./node-table.ts";
+import { isStale, type Node } from "./node-table.ts";
 
 /**
  * The content of a file's node. A file that truncate grew from empty on a C node has a size but no
@@ -18,9 +18,13 @@ export function contentOf({ detached, entry }: Node): Uint8Array {
   return bytes.length < size ? new Uint8Array(size) : bytes;
 }
 
-/** Truncates or grows a removed file. ENOENT: it is a directory; EFBIG: over 1 MiB. */
+/**
+ * Truncates or grows a removed file. ENOENT: it is a directory; ESTALE: another node removed it, so
+ * that the process does not know that its change would be lost; EFBIG: over 1 MiB.
+ */
 export function resizeDetached(node: Node, size: number): 0 | Errno {
   if (node.entry.kind !== "file") return Errno.ENOENT;
+  if (isStale(node)) return Errno.ESTALE;
   if (size > CfsLimits.fileBytes) return Errno.EFBIG;
   const bytes = new Uint8Array(size);
   bytes.set(contentOf(node).subarray(0, size));
