@@ -1,7 +1,13 @@
-// Messages that corosync does not take for a long time: which are given up, and which wait.
+// Messages that corosync does not take for a long time: which are given up, and which wait. And
+// those that it refuses: without which of them this node leaves.
 import { expect, test } from "bun:test";
-import { Outbox } from "../../src/pmxcfs/replication/outbox.ts";
+import { DatabaseGroup } from "../../src/pmxcfs/replication/dcdb.ts";
+import type { Instant, Member } from "../../src/pmxcfs/replication/events.ts";
+import { Dfsm } from "../../src/pmxcfs/replication/machine.ts";
 import { NO_EPOCH } from "../../src/pmxcfs/replication/message.ts";
+import { Outbox } from "../../src/pmxcfs/replication/outbox.ts";
+import { MemoryRows } from "../../src/pmxcfs/store/row-writer.ts";
+import { treeOf } from "./traces/database.ts";
 
 const state = { protocol: 0, seconds: 5, epoch: NO_EPOCH, synced: true };
 const TRIES = 100;
@@ -37,4 +43,45 @@ test("a change whose caller waits is given up after 10 s, as in C", () => {
   outbox.addNormal(change);
   expect(refused(outbox)).toMatchObject({ ticket: 1 });
   expect(outbox.next(state)).toBeUndefined();
+});
+
+const A: Member = { nodeid: 1, pid: 100 };
+const B: Member = { nodeid: 2, pid: 200 };
+const at: Instant = { seconds: 1_700_000_000, ms: 0 };
+/** Header and epoch of a STATE. */
+const INDEX_AT = 32;
+
+function groupOf(...names: readonly string[]): DatabaseGroup {
+  const tree = treeOf(new MemoryRows(), () => at.seconds);
+  for (const path of names) tree.apply({ kind: "create", path }, { writer: 1, time: 5 });
+  return new DatabaseGroup({ tree, nodeid: A.nodeid });
+}
+
+/** A's mode after a sync in which B lacks a file, and a verification; corosync refuses `name`. */
+function modeWithout(name: string): string {
+  const machine = new Dfsm({ self: A, application: groupOf("f"), startedAt: at });
+  const run = () => {
+    for (let out = machine.next(at); out !== undefined; out = machine.next(at)) {
+      const message = Buffer.from(out.bytes);
+      machine.sent(out.name === name ? "failed" : "sent");
+      if (out.name !== name) machine.deliver(A, message, at);
+      const older = Buffer.concat([message.subarray(0, INDEX_AT), groupOf().state()]);
+      if (out.name === "STATE") machine.deliver(B, older, at);
+      while (machine.busy) machine.work();
+    }
+  };
+  machine.confchg({ members: [A, B], joined: [A, B], left: [] }, at);
+  run();
+  machine.verify();
+  run();
+  return machine.mode;
+}
+
+test("without a message that the others wait for, this node leaves, as in C", () => {
+  for (const name of ["SYNC_START", "STATE", "UPDATE_COMPLETE", "VERIFY"]) {
+    expect([name, modeWithout(name)]).toEqual([name, "leave"]);
+  }
+  for (const name of ["none", "UPDATE", "VERIFY_REQUEST"]) {
+    expect([name, modeWithout(name)]).toEqual([name, "synced"]);
+  }
 });

@@ -31,7 +31,7 @@ export interface Leave {
   readonly text: string;
 }
 
-/** A member sent something invalid, or invalid in this mode: this node leaves and joins again. */
+/** The reason `protocol` of LeaveReason: this node leaves and joins again. */
 export function protocolLeave(text: string): Leave {
   return { reason: "protocol", text };
 }

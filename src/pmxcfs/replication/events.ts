@@ -39,7 +39,7 @@ export type Mode = (typeof Mode)[keyof typeof Mode];
 
 /** Why a member left its group; decides when it joins again (services/rejoin-policy.ts). */
 export type LeaveReason =
-  /** An invalid message, or one that is not allowed in the present mode. */
+  /** A message that is invalid, or not in the present mode; or corosync refused one of ours. */
   | "protocol"
   /** The verification found a different checksum. */
   | "mismatch"

@@ -13,7 +13,7 @@
  * events; a message that is obsolete by the time it could be sent is dropped (outbox.ts).
  */
 import { Errno } from "../../base/errno.ts";
-import type { Application, NormalSend } from "./application.ts";
+import { protocolLeave, type Application, type NormalSend } from "./application.ts";
 import type {
   Confchg,
   Effect,
@@ -145,9 +145,16 @@ export class Dfsm {
     return this.#sending.next(this.#protocol.phase, at);
   }
 
-  /** The outcome of the message that `next` returned. */
+  /**
+   * The outcome of the message that `next` returned. As in C, this node leaves when one is refused
+   * that the others wait for: they would wait without limit.
+   */
   sent(outcome: SendOutcome): Effect[] {
-    this.#sending.sent(outcome);
+    const missing = this.#sending.sent(outcome);
+    if (missing !== undefined) {
+      this.#protocol.steps.finish();
+      this.#protocol.leave(protocolLeave(`corosync refused ${missing}`));
+    }
     return this.#take();
   }
 

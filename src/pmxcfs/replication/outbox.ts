@@ -8,7 +8,7 @@
  * UPDATEs come from an iterator, so that a large tree is not copied at once.
  */
 import type { Outgoing, SendOutcome } from "./events.ts";
-import { encodeControl, encodeNormal, sameEpoch, typeName, type Epoch } from "./message.ts";
+import { encodeControl, encodeNormal, sameEpoch, Type, typeName, type Epoch } from "./message.ts";
 
 /** A message of the protocol, or several of one type. */
 export interface ControlItem {
@@ -63,10 +63,17 @@ export interface SendReport {
   readonly sent?: { readonly item: NormalItem; readonly count: bigint };
   /** This one was dropped. */
   readonly failed?: NormalItem;
+  /** Name of a message that was dropped and without which other members wait. */
+  readonly missing?: string;
 }
 
 function isPlain({ key, ticket }: NormalItem): boolean {
   return key === undefined && ticket === undefined;
+}
+
+/** True for an UPDATE (the members that lack it leave) and a VERIFY_REQUEST, as in C. */
+function mayBeMissing(item: ControlItem | "again"): boolean {
+  return item !== "again" && (item.type === Type.update || item.type === Type.verifyRequest);
 }
 
 export class Outbox {
@@ -246,7 +253,8 @@ export class Outbox {
     }
     const why = outcome === "again" ? `gave up after ${retries} tries` : "corosync refused it";
     const line = `cpg_send_message failed (${name}): ${why}`;
-    return offer.lane === "normal" ? { line, failed: offer.item } : { line };
+    if (offer.lane === "normal") return { line, failed: offer.item };
+    return mayBeMissing(offer.item) ? { line } : { line, missing: name };
   }
 
   #dropHead(): void {

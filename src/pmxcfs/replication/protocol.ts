@@ -94,7 +94,7 @@ export class Protocol {
     this.#roster.set(change.members);
     this.#log("info", `members: ${membersText(this.#roster.members)}`);
     if (this.#roster.find(this.#self) === undefined) {
-      if (this.#mode !== Mode.start) this.#leave(protocolLeave("this node is no longer a member"));
+      if (this.#mode !== Mode.start) this.leave(protocolLeave("this node is no longer a member"));
       return;
     }
     this.#app.membersChanged(this.#roster.members, at);
@@ -128,7 +128,7 @@ export class Protocol {
     const { protocol } = header;
     if (protocol > this.#app.protocol) {
       const newer = `${sender} speaks protocol version ${protocol}: update this node`;
-      return this.#leave({ reason: "version", text: newer });
+      return this.leave({ reason: "version", text: newer });
     }
     if (protocol < this.#app.protocol) {
       this.#log("info", `ignores a message from ${sender}: protocol version ${protocol} is older`);
@@ -150,14 +150,14 @@ export class Protocol {
     }
     if (this.#mode === Mode.synced) return void this.#apply({ from, bytes, message }, at);
     if (peer === undefined) {
-      return this.#leave(protocolLeave(`a message from non-member ${memberText(from)}`));
+      return this.leave(protocolLeave(`a message from non-member ${memberText(from)}`));
     }
     const item = copyOf({ from, bytes, message });
     if (this.#mode === Mode.update && peer.synced) this.#syncQueue.push(item);
     else this.#queue.insert(item, this.#app.lifetimeOf?.(item.message, from));
     if (!isFull(this.#queue, this.#syncQueue)) return;
     const text = "too many messages wait for the synchronisation, the last of them from";
-    this.#leave(protocolLeave(`${text} ${memberText(from)}`));
+    this.leave(protocolLeave(`${text} ${memberText(from)}`));
   }
 
   #controlled(from: Member, peer: Peer | undefined, message: ControlMessage, at: Instant): void {
@@ -193,10 +193,10 @@ export class Protocol {
   #state(from: Member, peer: Peer | undefined, { body }: ControlMessage, at: Instant): void {
     const sender = memberText(from);
     if (peer === undefined) {
-      return this.#leave(protocolLeave(`a state from non-member ${sender}`));
+      return this.leave(protocolLeave(`a state from non-member ${sender}`));
     }
     if (peer.state !== undefined) {
-      return this.#leave(protocolLeave(`a second state from ${sender} in one synchronisation`));
+      return this.leave(protocolLeave(`a second state from ${sender} in one synchronisation`));
     }
     this.#roster.keepState(peer, body);
     const states = this.#roster.takeStates();
@@ -207,7 +207,7 @@ export class Protocol {
   *#compare(states: readonly MemberState[], at: Instant): Steps {
     this.#log("info", "received all states");
     const comparison = yield* this.#app.compare(states, this.#self, at);
-    if ("reason" in comparison) return this.#leave(comparison);
+    if ("reason" in comparison) return this.leave(comparison);
     const { peers } = this.#roster;
     for (const [index, peer] of peers.entries()) peer.synced = comparison.synced[index] ?? false;
     this.#roster.leader = comparison.leader;
@@ -232,12 +232,12 @@ export class Protocol {
   #update({ body }: ControlMessage): void {
     this.#roster.countUpdate(body.length);
     const leave = this.#app.keepUpdate(body);
-    if (leave !== undefined) this.#leave(leave);
+    if (leave !== undefined) this.leave(leave);
   }
 
   *#commit(at: Instant): Steps {
     const committed = yield* this.#app.commit(at);
-    if (typeof committed !== "number") return this.#leave(committed);
+    if (typeof committed !== "number") return this.leave(committed);
     this.#log("info", `update complete: committed ${counted(committed, "entry")} of the leader`);
     this.#roster.allSynced();
     this.#enter(Mode.synced, at);
@@ -276,7 +276,7 @@ export class Protocol {
       this.#sending.cameBack(message.count, applied.result);
     }
     this.#sending.send(applied.sends ?? []);
-    if (applied.leave !== undefined) this.#leave(applied.leave);
+    if (applied.leave !== undefined) this.leave(applied.leave);
     return APPLY_STEPS;
   }
 
@@ -292,9 +292,9 @@ export class Protocol {
     if (step.kind === "publish") this.#control(Type.verify, once(step.body));
     else if (step.kind === "equal") this.#log("info", "data verification successful");
     else if (step.kind === "unknown") this.#log("info", step.text);
-    else if (step.kind === "malformed") this.#leave(protocolLeave(step.text));
+    else if (step.kind === "malformed") this.leave(protocolLeave(step.text));
     else if (step.kind === "different") {
-      this.#leave({ reason: "mismatch", text: step.text });
+      this.leave({ reason: "mismatch", text: step.text });
     }
   }
 
@@ -378,10 +378,11 @@ export class Protocol {
   }
 
   #malformed(found: string, sender: string): void {
-    this.#leave(protocolLeave(`${found}, sent by ${sender}`));
+    this.leave(protocolLeave(`${found}, sent by ${sender}`));
   }
 
-  #leave({ reason, text }: Leave): void {
+  /** Enters an error mode. No event may be unfinished but the one that calls this. */
+  leave({ reason, text }: Leave): void {
     if (this.failed) return;
     this.#mode = reason === "version" ? Mode.versionError : Mode.leave;
     this.#log("error", `leaves the group: ${text}`);

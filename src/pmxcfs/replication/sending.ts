@@ -90,13 +90,15 @@ export class Sending {
     return this.#outbox.next({ ...phase, protocol, seconds: at.seconds });
   }
 
-  /** The outcome of the message that `next` returned. */
-  sent(outcome: SendOutcome): void {
-    const { line, sent, failed } = this.#outbox.sent(outcome);
+  /** The outcome of the message that `next` returned; SendReport.missing. */
+  sent(outcome: SendOutcome): string | undefined {
+    const { line, sent, failed, missing } = this.#outbox.sent(outcome);
     if (line !== undefined) this.#emit({ kind: "log", level: "warn", text: line });
     if (sent?.item.ticket !== undefined) this.#waiters.sent(sent.item.ticket, sent.count);
-    if (failed?.ticket === undefined) return;
-    this.#settle(this.#waiters.settle(failed.ticket, Errno.EBUSY));
+    if (failed?.ticket !== undefined) {
+      this.#settle(this.#waiters.settle(failed.ticket, Errno.EBUSY));
+    }
+    return missing;
   }
 
   /** Our message `count` was applied. */
