@@ -95,6 +95,21 @@ describe("a verification", () => {
     expect(machine.mode).toBe("start");
   });
 
+  test("that is under way when this node leaves is completed: it does not wait for nothing", () => {
+    const { machine, own, control } = syncing();
+    for (const member of [A, B]) machine.deliver(member, own, at);
+    work(machine);
+    sent(machine);
+    machine.deliver(B, control(Type.verifyRequest, new Uint8Array(8)), at);
+    machine.deliver(B, Buffer.alloc(3), at);
+    expect([machine.mode, machine.busy]).toEqual(["leave", true]);
+    for (let steps = 0; machine.busy; steps++) {
+      expect(steps).toBeLessThan(100);
+      machine.work();
+    }
+    expect(machine.mode).toBe("leave");
+  });
+
   test("is not requested while a member takes the leader's updates: a C member would leave", () => {
     const { machine, own, control } = syncing(["f"]);
     machine.deliver(A, own, at);

@@ -303,10 +303,10 @@ export class Protocol {
     return this.steps.pending || this.#verification.busy || this.#app.busy === true;
   }
 
-  /** Does one step of that. Digests are computed also while this node is out of the group. */
+  /** Does one step of that, also while this node leaves or is out of the group. */
   work(): void {
     if (this.steps.pending) this.steps.work();
-    else if (this.#verification.busy && !this.failed) this.#verified(this.#verification.work());
+    else if (this.#verification.busy) this.#verified(this.#verification.work());
     else this.#app.work?.();
   }
 
