@@ -45,3 +45,13 @@ test("a size or offset that no message can hold is refused, not taken modulo 4 G
   expect(await replicator.propose(last)).toBe(1);
   expect(tree.memdb.find("f")?.size).toBe(fileBytes);
 });
+
+test("a change without data that makes an empty file longer is sent as zeros", async () => {
+  const { replicator, tree } = nodeAlone();
+  const nothing = { kind: "write", path: "a", offset: 3, data: new Uint8Array(0) } as const;
+  for (const change of [nothing, { kind: "truncate", path: "b", size: 3 } as const]) {
+    await replicator.propose({ kind: "create", path: change.path });
+    expect(await replicator.propose(change)).toBe(0);
+    expect(textOf(tree.memdb.read(change.path) ?? Errno.ENOENT)).toBe("\0\0\0");
+  }
+});

@@ -183,6 +183,28 @@ describe("an UPDATE", () => {
   });
 });
 
+test("a WRITE without data gives an empty file a size but no bytes, as in C", () => {
+  const { tree, group } = memberWith(A, ["empty", "full"]);
+  const write = (path: string, offset: number, data: string) => {
+    const { subtype, body } = encodeCommand({
+      kind: "write",
+      path,
+      offset,
+      data: Buffer.from(data),
+    });
+    const message = decodeNormal(encodeNormal(stamp, { subtype, count: 1n, body }));
+    const result = message && group.apply(message, B).result;
+    const { bytes = NOTHING, size } = tree.memdb.find(path) ?? {};
+    return { result, size, text: Buffer.from(bytes).toString() };
+  };
+  expect(write("empty", 5, "")).toEqual({ result: 0, size: 5, text: "" });
+  expect(write("empty", 3, "")).toEqual({ result: 0, size: 3, text: "" });
+  write("full", 0, "abc");
+  expect(write("full", 5, "")).toEqual({ result: 0, size: 5, text: "abc\0\0" });
+  expect(write("full", 1, "")).toEqual({ result: 0, size: 5, text: "abc\0\0" });
+  expect(write("empty", 1, "x")).toEqual({ result: 1, size: 2, text: "\0x" });
+});
+
 describe("a WRITE with data that also sets the size", () => {
   const FLAGS_AT = 16;
 

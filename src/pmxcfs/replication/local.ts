@@ -30,18 +30,23 @@ export function isUnlockRequest(memdb: Memdb, command: TreeCommand): boolean {
 }
 
 /**
- * Replaces a truncate that could crash C nodes by an equivalent write. A truncate that makes an
- * empty file longer gives it a size but no bytes, and a C server that reads it crashes. A file that
- * grows gets a zero as its last byte instead, also one that is not empty: in a cluster it may be
- * empty by the time the change is applied.
+ * Replaces a change that could crash C nodes by an equivalent write. A truncate, or a write without
+ * data, that makes an empty file longer gives it a size but no bytes, and a C server that reads it
+ * crashes. A file that grows so gets a zero as its last byte instead, also one that is not empty:
+ * in a cluster it may be empty by the time the change is applied.
  */
 export function withoutPhantoms(memdb: Memdb, command: TreeCommand): TreeCommand {
-  if (command.kind !== "truncate" || command.size === 0) return command;
-  if (command.size > CfsLimits.fileBytes) return command;
+  const size = sizeWithoutData(command);
+  if (size === 0 || size > CfsLimits.fileBytes) return command;
   const entry = memdb.find(command.path);
-  if (entry?.kind !== "file" || entry.bytes.length >= command.size) return command;
-  const offset = command.size - 1;
-  return { kind: "write", path: command.path, offset, data: new Uint8Array(1) };
+  if (entry?.kind !== "file" || entry.bytes.length >= size) return command;
+  return { kind: "write", path: command.path, offset: size - 1, data: new Uint8Array(1) };
+}
+
+/** The least size that a file gets by a change without data; 0 for other changes. */
+function sizeWithoutData(command: TreeCommand): number {
+  if (command.kind === "truncate") return command.size;
+  return command.kind === "write" && command.data.length === 0 ? command.offset : 0;
 }
 
 /** Changes that waited are applied for this long in one turn of the event loop. */
@@ -111,7 +116,7 @@ export class LocalReplicator implements Replicator, Disposable {
     }
     const command = withoutPhantoms(tree.memdb, given);
     const outcome = tree.apply(command, origin, request);
-    return command.kind !== given.kind && outcome > 0 ? 0 : outcome;
+    return command !== given && outcome > 0 ? 0 : outcome;
   }
 
   #wait(

@@ -14,7 +14,7 @@ import { pathOf, type Entry, type Memdb, type Stamp } from "../state/memdb.ts";
 import type { CommandOf, Origin, TreeCommand } from "../state/tree-command.ts";
 import { lockDigestOf, TreeIndex } from "../state/tree-index.ts";
 import type { ChangeLedger } from "./change-ledger.ts";
-import { resized, spliced } from "./file-bytes.ts";
+import { spliced } from "./file-bytes.ts";
 import type { JournalRecord } from "./journal-format.ts";
 import { imageOf, type RowImage, type RowWriter, type StoreFigures } from "./row-writer.ts";
 import { OrphanRows } from "./orphan-rows.ts";
@@ -108,9 +108,8 @@ export class TreeStore implements Disposable {
   #perform(command: TreeCommand, origin: Origin): number {
     switch (command.kind) {
       case "write":
-        return this.#write(command, origin);
       case "truncate":
-        return this.#truncate(command, origin);
+        return this.#write(command, origin);
       case "create":
       case "mkdir":
         return this.#create(command, origin);
@@ -235,33 +234,23 @@ export class TreeStore implements Disposable {
     this.#writer[Symbol.dispose]();
   }
 
-  #write(command: CommandOf<"write">, origin: Origin): number {
-    const { path: given, offset, data } = command;
+  #write(command: CommandOf<"write" | "truncate">, origin: Origin): number {
+    const isTruncate = command.kind === "truncate";
+    const offset = isTruncate ? command.size : command.offset;
+    const data = isTruncate ? NO_BYTES : command.data;
     if (offset + data.length > CfsLimits.fileBytes) return Errno.EFBIG;
-    const file = fileAt(this, normalPath(given));
+    const file = fileAt(this, normalPath(command.path));
     if (typeof file === "number") return file;
-    const bytes = spliced(file.bytes, offset, data, command.cuts);
-    return this.#rewrite(file, bytes, bytes.length, { command, origin }) || data.length;
-  }
-
-  #truncate(command: CommandOf<"truncate">, origin: Origin): number {
-    const { path: given, size } = command;
-    if (size > CfsLimits.fileBytes) return Errno.EFBIG;
-    const file = fileAt(this, normalPath(given));
-    if (typeof file === "number") return file;
-    // As C does: an empty file that grows gets a size but no bytes. Local changes never do that
-    // (withoutPhantoms in replication/local.ts); those of C nodes do, and all nodes must agree.
-    const bytes = file.bytes.length === 0 ? NO_BYTES : resized(file.bytes, size);
-    return this.#rewrite(file, bytes, size, { command, origin });
-  }
-
-  #rewrite(file: Entry, bytes: Uint8Array, size: number, record: JournalRecord): 0 | Errno {
-    const stamp = this.#stamp(record.origin);
-    const data = bytes.length === 0 ? null : bytes;
-    const failure = this.#commit([], [{ ...imageOf(file, stamp), data }], stamp, record);
+    const bytes = spliced(file.bytes, offset, data, isTruncate || command.cuts);
+    // As C does: an empty file that grows without data gets a size but no bytes. Local changes do
+    // not do that (withoutPhantoms in replication/local.ts); others do, and all nodes must agree.
+    const size = bytes.length === 0 ? offset : bytes.length;
+    const stamp = this.#stamp(origin);
+    const row = { ...imageOf(file, stamp), data: bytes.length === 0 ? null : bytes };
+    const failure = this.#commit([], [row], stamp, { command, origin });
     if (failure !== 0) return failure;
     this.memdb.write(file, bytes, stamp, size);
-    return 0;
+    return data.length;
   }
 
   #create(command: PathCommand, origin: Origin): 0 | Errno {
