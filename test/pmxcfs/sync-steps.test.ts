@@ -82,13 +82,23 @@ test("memory and file have the old tree until the sync is complete; all steps ar
 test("a sync that is aborted leaves one tree, on disk as in memory, and no lock", () => {
   using directory = new TempDirectory();
   const all = { old: 0, new: 0 };
-  for (const stopAt of [1, 60, 120, "the last row", "the commit"] as const) {
+  for (const stopAt of [1, 60, 120, "the last row", "the commit", "the end"] as const) {
     const file = directory.at(`${stopAt}.db`);
     const node = nodeWith(file);
     using _tree = node.tree;
+    let settled = 0;
+    node.tree.memdb.prepareWith(function* ({ after }) {
+      yield undefined;
+      after.push(function* () {
+        settled++;
+        yield undefined;
+        settled++;
+      });
+    });
     const steps = sync(node);
     let rows = 0;
     for (let step = steps.next(), count = 1; step.done !== true; step = steps.next(), count++) {
+      if (stopAt === "the end" && settled === 1) break;
       if (step.value !== WAITS && (step.value ?? 1) > 1) rows++;
       if (count === stopAt || (stopAt === "the commit" && step.value === WAITS)) break;
       if (stopAt === "the last row" && rows > FILES / 64) break;
@@ -96,6 +106,7 @@ test("a sync that is aborted leaves one tree, on disk as in memory, and no lock"
     steps.return(undefined);
     const { entryCount } = node.tree.memdb;
     expect([stopAt, inFile(file)]).toEqual([stopAt, entryCount]);
+    expect([stopAt, settled]).toEqual([stopAt, entryCount === 1 ? 0 : 2]);
     all[entryCount === 1 ? "old" : "new"]++;
     expect(node.tree.apply({ kind: "create", path: "after" }, ORIGIN)).toBe(0);
     expect(inFile(file)).toBe(entryCount + 1);

@@ -7,7 +7,7 @@
 import { Errno } from "../../base/errno.ts";
 import { CfsLimits } from "../../base/limits.ts";
 import type { Log } from "../../base/log.ts";
-import type { Steps } from "../../base/steps.ts";
+import { drained, type Steps } from "../../base/steps.ts";
 import { GuestNumbers } from "../state/guest-numbers.ts";
 import { isBelowLocks, isLockPath, LOCK_DIRECTORY, LockTable } from "../state/locks.ts";
 import { pathOf, type Entry, type Memdb, type Stamp } from "../state/memdb.ts";
@@ -176,17 +176,25 @@ export class TreeStore implements Disposable {
     const coming = yield* this.memdb.prepare(plan.entries, this.#entries);
     const orphans = this.orphans.all();
     const change = { ...plan.change, deleted: [...plan.change.deleted, ...orphans] };
-    const outcome = yield* this.#writer.commitInSteps(change, () => {
-      this.orphans.forget(orphans);
-      this.#entries = this.memdb.take(coming, plan.root);
-      if (leaderIndex === undefined) this.index.restart();
-      else this.index.adopt(leaderIndex);
-      this.#restartLocks();
-    });
-    if (outcome !== 0) return outcome;
-    yield* this.memdb.settle(coming);
-    yield* this.#writer.settle();
-    return true;
+    const after = this.memdb.settle(coming);
+    let isTaken = false;
+    try {
+      const outcome = yield* this.#writer.commitInSteps(change, () => {
+        isTaken = true;
+        this.orphans.forget(orphans);
+        this.#entries = this.memdb.take(coming, plan.root);
+        if (leaderIndex === undefined) this.index.restart();
+        else this.index.adopt(leaderIndex);
+        this.#restartLocks();
+      });
+      if (outcome !== 0) return outcome;
+      for (let step = after.next(); step.done !== true; step = after.next()) yield step.value;
+      yield* this.#writer.settle();
+      return true;
+    } finally {
+      // Ended early, also while a thread commits: the rest at once.
+      if (isTaken) drained(after);
+    }
   }
 
   /** Figures of the database; undefined without one. */
