@@ -252,7 +252,10 @@ describe("the node list of corosync", () => {
 });
 
 /** The service over a connection whose `track` reports quorum, then does the rest. */
-function trackedBy(rest: (quorum: { closed: boolean }) => CsError) {
+function trackedBy(
+  rest: (quorum: { closed: boolean }) => CsError,
+  answer: (changed: QuorumCallbacks["changed"]) => boolean = () => true,
+) {
   let given: QuorumCallbacks | undefined;
   const end = new CsFailure(CsError.LIBRARY, "corosync stopped");
   const quorum = {
@@ -265,6 +268,11 @@ function trackedBy(rest: (quorum: { closed: boolean }) => CsError) {
       if (quorum.closed) given?.ended(end);
       return error;
     },
+    async quorate() {
+      await Promise.resolve();
+      return answer((state) => given?.changed(state));
+    },
+    drain() {},
     close() {
       quorum.closed = true;
     },
@@ -294,6 +302,21 @@ describe("the quorum service", () => {
     const service = trackedBy(() => CsError.TIMEOUT);
     expect(await service.start()).toBeInstanceOf(CsFailure);
     expect([service.isUp, service.quorate, service.nodes]).toEqual([false, false, []]);
+  });
+
+  test("takes the answer to a query, but not one that an event has overtaken", async () => {
+    let asked = 0;
+    const answer = (changed: QuorumCallbacks["changed"]): boolean => {
+      // corosync answered true before quorum was lost, but the event is seen first.
+      if (++asked === 1) changed({ quorate: false, ringSeq: 2n, nodes: [1] });
+      return asked !== 2;
+    };
+    const service = trackedBy(() => CsError.OK, answer);
+    expect(await service.start()).toBeUndefined();
+    await service.refresh();
+    expect([asked, service.quorate]).toEqual([2, false]);
+    await service.refresh();
+    expect([asked, service.quorate]).toEqual([3, true]);
   });
 });
 

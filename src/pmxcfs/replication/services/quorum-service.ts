@@ -12,7 +12,7 @@ import type { ClusterService } from "./service.ts";
 const ASK_EVERY = 5;
 /** Limit for one query: corosync answers it when a membership change is complete. */
 const ANSWER_MS = 2000;
-/** Pause after a query that corosync refuses (TRY_AGAIN). */
+/** Pause before another query: corosync refused one (TRY_AGAIN), or an event came meanwhile. */
 const ASK_AGAIN_MS = 5;
 
 export interface QuorumServiceOptions {
@@ -32,6 +32,8 @@ export class QuorumService implements ClusterService {
   #quorum: Quorum | undefined;
   #quorate = false;
   #nodes: readonly number[] = [];
+  /** Number of events so far. */
+  #events = 0;
   #ticks = 0;
 
   constructor({ log, changed, lost }: QuorumServiceOptions) {
@@ -59,7 +61,10 @@ export class QuorumService implements ClusterService {
 
   async start(): Promise<CsFailure | undefined> {
     const quorum = await Quorum.connect({
-      changed: (state) => this.#take(state.quorate, state.nodes),
+      changed: (state) => {
+        this.#events++;
+        this.#take(state.quorate, state.nodes);
+      },
       ended: () => {
         this.#quorum = undefined;
         this.#take(false, []);
@@ -102,16 +107,19 @@ export class QuorumService implements ClusterService {
     if (quorum === undefined) return;
     const until = performance.now() + ANSWER_MS;
     for (;;) {
+      const events = this.#events;
       const quorate = await within(quorum.quorate(), until - performance.now());
       quorum.drain();
-      if (quorum !== this.#quorum || quorate === undefined) return;
-      if (typeof quorate === "boolean") {
-        if (quorate === this.#quorate) return;
+      if (quorum !== this.#quorum || quorate === undefined || quorate === this.#quorate) return;
+      const isAnswer = typeof quorate === "boolean";
+      if (isAnswer && events === this.#events) {
         this.#log.warn(`a quorum event was missed: corosync says quorate ${String(quorate)}`);
         this.#take(quorate, this.#nodes);
         return;
       }
-      if (quorate !== CsError.TRY_AGAIN || performance.now() >= until) return;
+      // An answer is read later than an event: one that came meanwhile may be newer.
+      const isOver = performance.now() >= until;
+      if (isOver || (!isAnswer && quorate !== CsError.TRY_AGAIN)) return;
       await Bun.sleep(ASK_AGAIN_MS);
     }
   }
