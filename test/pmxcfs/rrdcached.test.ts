@@ -2,7 +2,7 @@
  * RRD files through a real rrdcached (running, absent, stopped, restarted), and through peers that
  * are not rrdcached. No update waits, and the log stays short.
  */
-import { describe, expect, test } from "bun:test";
+import { describe, expect, spyOn, test } from "bun:test";
 import { existsSync, readdirSync, statSync } from "node:fs";
 import { createServer, type Server } from "node:net";
 import { join } from "node:path";
@@ -217,6 +217,17 @@ describe("without rrdcached and rrdtool", () => {
     expect(lines).toHaveLength(2);
     expect(lines[0]).toContain(`rrdcached at ${fixture.socketPath}: `);
     expect(lines[1]).toContain("rrdcached answers again");
+  });
+
+  test("an invalid value is counted once, however often the valid ones are tried", async () => {
+    await using fixture = new RrdcachedFixture();
+    const attempts = spyOn(Rrdcached.prototype, "update");
+    const { files } = open(fixture, { rrdtool: join(fixture.directory, "missing") });
+    files.update("whatever/x", "1:2:3");
+    files.update("pve2-storage/n1/s", `${TIME}:1:2`);
+    await eventually("the third attempt", () => attempts.mock.calls.length >= 3);
+    attempts.mockRestore();
+    expect(files.counters.rejected).toBe(1);
   });
 
   test("a restarted rrdcached is used again", async () => {

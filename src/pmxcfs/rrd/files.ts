@@ -74,6 +74,7 @@ interface Reported {
 
 /** A value with its file. */
 interface Prepared extends RrdValues {
+  readonly reported: Reported;
   readonly update: RrdUpdate;
 }
 
@@ -157,22 +158,23 @@ export class RrdFiles {
     this.#working = true;
     let failure: string | undefined;
     while (this.#queue.length > 0 && failure === undefined && !this.#closed) {
-      const reported = this.#queue.splice(0, BATCH_VALUES);
-      failure = await this.#write(this.#prepare(reported));
+      const prepared = this.#prepare(this.#queue.splice(0, BATCH_VALUES));
+      failure = await this.#write(prepared);
       if (failure === undefined) this.#retryMs = this.#options.retryMs;
-      else this.#queue.unshift(...reported);
+      else this.#queue.unshift(...prepared.map(({ reported }) => reported));
     }
     this.#working = false;
     if (failure !== undefined && !this.#closed) this.#failed(failure);
   }
 
-  #prepare(reported: readonly Reported[]): Prepared[] {
+  #prepare(values: readonly Reported[]): Prepared[] {
     const prepared: Prepared[] = [];
-    for (const { key, value } of reported) {
+    for (const reported of values) {
+      const { key, value } = reported;
       const update = rrdUpdate(key, value);
       if (typeof update === "object") {
         const path = join(this.#options.baseDirectory, update.file);
-        prepared.push({ path, values: update.values, update });
+        prepared.push({ path, values: update.values, update, reported });
       } else this.#reject(`${update} key or value: ${jsonText(`rrd/${key}`)}`);
     }
     return prepared;
