@@ -124,8 +124,8 @@ async function serveStore(
       : new RrdFiles({ ...options.rrd, log: log.tagged("status") });
   const composition = composeServices(opened, rrdFiles, inCluster, log);
   if (node !== undefined && inCluster) {
-    const { memdb, members } = opened;
-    followCorosyncConf(memdb, members.nodeName, node.hostCorosyncConf, log.tagged("dcdb"));
+    const ownId = (): number | undefined => composition.cluster?.nodeid;
+    followCorosyncConf(opened.memdb, ownId, node.hostCorosyncConf, log.tagged("dcdb"));
   }
   await using history = openHistory(node, opened, log.tagged("history"));
   const context = {

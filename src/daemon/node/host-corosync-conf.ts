@@ -19,7 +19,6 @@ import { errnoText } from "../../base/errno.ts";
 import type { Log } from "../../base/log.ts";
 import { unixSeconds } from "../../platform/clock.ts";
 import { readRegularFile } from "../../platform/regular-file.ts";
-import { parseCorosyncConf } from "../../pmxcfs/state/corosync-conf.ts";
 import type { Memdb } from "../../pmxcfs/state/memdb.ts";
 import type { TreeStore } from "../../pmxcfs/store/tree-store.ts";
 
@@ -154,21 +153,15 @@ async function reloadCorosync(log: Log): Promise<void> {
   }
 }
 
-/** This node's id in the tree's corosync.conf. */
-function ownId(memdb: Memdb, nodeName: string): number | undefined {
-  const config = parseCorosyncConf(Buffer.from(memdb.read(NAME) ?? "").toString("latin1"));
-  if (typeof config === "string") return undefined;
-  return config.nodes.find(({ name }) => name === nodeName)?.id;
-}
-
 /**
  * Writes the tree's file to the host now and after each change. Only for a node in a cluster.
  * corosync loads a replaced file (`reload`) at the start, since the tree was changed while this
- * server did not run, and after a change of this node: one reload reaches all nodes.
+ * server did not run, and after a change of this node: one reload reaches all nodes. `ownId`: this
+ * node's id in the running corosync; the file may not have it under the host's name.
  */
 export function followCorosyncConf(
   memdb: Memdb,
-  nodeName: string,
+  ownId: () => number | undefined,
   path: string,
   log: Log,
   reload: () => void = () => void reloadCorosync(log),
@@ -178,6 +171,6 @@ export function followCorosyncConf(
     const isIt = changed === NAME && (kind === "placed" || kind === "written");
     if (!isIt && kind !== "reloaded") return;
     if (!replaceHost(memdb, path, log) || kind === "reloaded") return;
-    if (entry.writer === ownId(memdb, nodeName)) reload();
+    if (entry.writer === ownId()) reload();
   });
 }

@@ -151,6 +151,11 @@ export class Cluster {
     return this.#quorum.quorate;
   }
 
+  /** This node's id in corosync; undefined before the first connection. */
+  get nodeid(): number | undefined {
+    return this.#nodeid;
+  }
+
   /** True while a change that another node made is applied to the tree. */
   get appliesForOthers(): boolean {
     return this.#database.appliesForOthers;
