@@ -197,28 +197,23 @@ export class CpgGroup implements Disposable {
   }
 
   /**
-   * Multicasts a message of any size in fragments, each sent after the answer to the one before.
-   * Send nothing else meanwhile if order matters. INTERRUPT: the membership changed and no member
-   * gets the message, start over; or `signal` was aborted, which is checked between fragments.
+   * Multicasts a message of any size: by `mcast` if it fits in one piece, else in fragments, each
+   * sent after the answer to the one before. Send nothing else meanwhile if order matters.
+   * INTERRUPT: the membership changed and no member gets the message, start over; or `signal` was
+   * aborted, which is checked between fragments.
    */
   async mcastFragments(message: Uint8Array, signal?: AbortSignal): Promise<CsError> {
     const messageBytes = message.byteLength;
-    for (let at = 0; at < messageBytes || at === 0; at += CPG_PIECE_BYTES) {
+    // Receivers wait for a last fragment after the first.
+    if (messageBytes <= CPG_PIECE_BYTES) return this.mcast(message);
+    for (let at = 0; at < messageBytes; at += CPG_PIECE_BYTES) {
       const fragment = message.subarray(at, at + CPG_PIECE_BYTES);
       const isLast = at + fragment.byteLength >= messageBytes;
       const middle = isLast ? FragmentType.LAST : FragmentType.CONTINUED;
       const type = at === 0 ? FragmentType.FIRST : middle;
-      const body = encode(
-        CpgPartialMcastRequest,
-        {
-          unused: 0n,
-          guarantee: GUARANTEE_AGREED,
-          messageBytes,
-          fragmentBytes: fragment.byteLength,
-          type,
-        },
-        fragment,
-      );
+      const sizes = { messageBytes, fragmentBytes: fragment.byteLength };
+      const values = { unused: 0n, guarantee: GUARANTEE_AGREED, ...sizes, type };
+      const body = encode(CpgPartialMcastRequest, values, fragment);
       const error = await this.#sendFragment(body, signal);
       if (error !== CsError.OK) return error;
     }

@@ -86,18 +86,21 @@ describe("a process group", () => {
     expect(seen()).toEqual([CpgReason.LEAVE, CpgReason.PROCESS_DOWN]);
   });
 
-  test("a message of 3 MB arrives complete and in order", async () => {
+  test("a message of 3 MB, or of 3 bytes, arrives complete and in order", async () => {
     const group = newGroup();
     await using one = await joined(1, group);
     await using two = await joined(2, group);
     expect(await one.do({ op: "mcast", group, text: "before" })).toBe(CsError.OK);
     expect(await one.do({ op: "large", group, text: "abc", size: 3_000_001 })).toBe(CsError.OK);
+    const small = { op: "large", group, text: "abc", size: 3 } as const;
+    await eventually("it is taken", async () => (await one.do(small)) === CsError.OK);
     expect(await one.do({ op: "mcast", group, text: "after" })).toBe(CsError.OK);
-    await eventually("all three", () => two.of("deliver").length === 3);
+    await eventually("all four", () => two.of("deliver").length === 4);
     const hash = Bun.hash(Buffer.alloc(3_000_001, "abc")).toString(16);
     expect(two.of("deliver")).toMatchObject([
       { text: "before" },
       { size: 3_000_001, hash },
+      { text: "abc" },
       { text: "after" },
     ]);
     expect(two.of("dropped")).toEqual([]);

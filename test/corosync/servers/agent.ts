@@ -53,7 +53,6 @@ function groupOf(name: string): library.CpgGroup {
 }
 
 async function mcast(group: library.CpgGroup, bytes: Buffer): Promise<unknown> {
-  if (bytes.byteLength > library.CPG_PIECE_BYTES) return await group.mcastFragments(bytes);
   let retries = 0;
   for (;;) {
     const error = group.mcast(bytes);
@@ -146,7 +145,7 @@ const operations: { [K in Command["op"]]: (command: CommandOf<K>) => unknown } =
   finalize: ({ group }) => groupOf(group).finalize(),
   mcast: ({ group, text }) => mcast(groupOf(group), Buffer.from(text, "latin1")),
   flood: ({ group, text, count }) => flood(groupOf(group), text, count),
-  large: ({ group, text, size }) => mcast(groupOf(group), Buffer.alloc(size, text)),
+  large: ({ group, text, size }) => groupOf(group).mcastFragments(Buffer.alloc(size, text)),
   owe: ({ most, stops }) => owe(most, stops ?? false),
   quorum: trackQuorum,
   cmap: ({ statistics }) => connectCmap(statistics ?? false),
