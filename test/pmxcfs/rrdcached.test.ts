@@ -3,13 +3,14 @@
  * are not rrdcached. No update waits, and the log stays short.
  */
 import { describe, expect, spyOn, test } from "bun:test";
-import { existsSync, readdirSync, statSync } from "node:fs";
+import { existsSync, readdirSync, rmSync, statSync } from "node:fs";
 import { createServer, type Server } from "node:net";
 import { join } from "node:path";
 import { Members } from "../../src/pmxcfs/state/members.ts";
 import { Memdb } from "../../src/pmxcfs/state/memdb.ts";
 import { Versions } from "../../src/pmxcfs/state/versions.ts";
 import { Rrd } from "../../src/pmxcfs/state/rrd-values.ts";
+import { rrdUpdate } from "../../src/pmxcfs/rrd/formats.ts";
 import { Rrdcached } from "../../src/pmxcfs/rrd/rrdcached.ts";
 import { Unavailable } from "../../src/pmxcfs/rrd/writer.ts";
 import { Status } from "../../src/pmxcfs/state/status.ts";
@@ -146,6 +147,34 @@ describe("with rrdcached", () => {
       inodes.push(statSync(fixture.path(file)).ino);
     }
     expect(inodes[1]).toBe(inodes[0] ?? 0);
+  });
+
+  test("a file that exists is not made again, which is no failure", async () => {
+    await using fixture = new RrdcachedFixture();
+    await fixture.start();
+    const daemon = new Rrdcached({ socketPath: fixture.socketPath });
+    const update = rrdUpdate("pve2-storage/n1/s", `${TIME}:1:2`);
+    if (typeof update === "string") throw new Error(update);
+    const file = { path: fixture.path("s"), layout: update.layout, start: TIME };
+    expect(await daemon.create(file)).toBeUndefined();
+    const { ino } = statSync(file.path);
+    expect(await daemon.create(file)).toBeUndefined();
+    expect(statSync(file.path).ino).toBe(ino);
+    daemon.close();
+  });
+
+  test("a file that was removed is made again, although rrdcached remembers it", async () => {
+    await using fixture = new RrdcachedFixture();
+    await fixture.start();
+    const { files } = open(fixture);
+    const file = "pve-storage-9.0/n1/s";
+    files.update("pve2-storage/n1/s", `${TIME}:1:2`);
+    await settled(files, 1);
+    await flush(fixture, file);
+    rmSync(fixture.path(file));
+    files.update("pve2-storage/n1/s", `${TIME + 60}:3:4`);
+    await eventually("it is there again", () => existsSync(fixture.path(file)));
+    expect(await last(fixture, file)).toBe(`${TIME + 60}: 3 4`);
   });
 
   test("many values at once, several per file, are all written", async () => {

@@ -12,7 +12,7 @@ import { mkdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { Log } from "../../base/log.ts";
 import { dayStartSeconds, rrdUpdate, type RrdUpdate } from "./formats.ts";
-import { Rrdcached } from "./rrdcached.ts";
+import { Rrdcached, withoutFile } from "./rrdcached.ts";
 import { Rrdtool } from "./rrdtool.ts";
 import { type RrdValues, type RrdWriter, Unavailable } from "./writer.ts";
 
@@ -212,17 +212,18 @@ export class RrdFiles {
     if (refused instanceof Unavailable) return refused;
     this.#written += values.length - refused.size;
     const missing: Prepared[] = [];
+    const taken: Prepared[] = [];
     for (const value of values) {
       const reason = refused.get(value);
-      if (reason === undefined) continue;
-      if (reason.startsWith("No such file")) missing.push(value);
+      if (reason === undefined) taken.push(value);
+      else if (reason.startsWith("No such file")) missing.push(value);
       // A repeated batch may have been written the first time: only its answer was late.
       else if (this.#mode === "neither" && reason.startsWith("illegal attempt")) this.#written++;
       else this.#reject(`${value.update.file}: ${reason}`);
     }
-    if (missing.length === 0) return undefined;
-    const failure = await this.#create(writer, missing);
-    if (failure !== undefined) return failure;
+    const removed = writer === this.#daemon ? await withoutFile(taken) : [];
+    const failure = await this.#create(writer, [...missing, ...removed]);
+    if (failure !== undefined || missing.length === 0) return failure;
     const again = await writer.update(missing);
     if (again instanceof Unavailable) return again;
     for (const value of missing) {

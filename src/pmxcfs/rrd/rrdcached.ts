@@ -4,7 +4,9 @@
  * next exchange opens another. Nothing blocks. Protocol: rrdcached(1). C counterpart: librrd's
  * client, which waits without a timeout.
  */
+import { access } from "node:fs/promises";
 import { connect, type Socket } from "node:net";
+import { errorCode } from "../../base/error-text.ts";
 import { createArguments } from "./formats.ts";
 import { type RrdFile, type RrdValues, type RrdWriter, Unavailable } from "./writer.ts";
 
@@ -44,6 +46,25 @@ const NO_LISTENER: ReadonlySet<string | undefined> = new Set(["ENOENT", "ECONNRE
 /** A field of a command: white space and backslashes are escaped by a backslash. */
 function field(text: string): string {
   return text.replaceAll(/[\s\\]/g, "\\$&");
+}
+
+/**
+ * Those of the values that rrdcached has taken whose file does not exist. It looks for a file only
+ * when it has not had a value for it before: for one that was removed it takes all later values,
+ * and cannot write them. C looks for the file before each update.
+ */
+export async function withoutFile<T extends RrdValues>(taken: readonly T[]): Promise<T[]> {
+  const isMissing = await Promise.all(
+    taken.map(async ({ path }) => {
+      try {
+        await access(Buffer.from(path, "latin1"));
+        return false;
+      } catch (error) {
+        return errorCode(error) === "ENOENT";
+      }
+    }),
+  );
+  return taken.filter((_, index) => isMissing[index]);
 }
 
 /** Owns the socket, which does not keep the process alive. */
@@ -121,8 +142,9 @@ export class Rrdcached implements RrdWriter {
     const command = `CREATE ${field(path)} ${createArguments(layout, start)} -O\n`;
     const replies = await this.exchange(command, 1);
     if (replies instanceof Unavailable) return replies;
-    const reply = replies[0];
-    return reply !== undefined && reply.status < 0 ? reply.message : undefined;
+    const { status = 0, message = "" } = replies[0] ?? {};
+    // Another server has made it, or it lies in a directory that only rrdcached sees.
+    return status >= 0 || message.endsWith(": File exists") ? undefined : message;
   }
 
   /** Closes the connection; the current exchange fails. */
