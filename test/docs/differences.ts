@@ -27,6 +27,8 @@ const access = (name: string): NamedTest => ({ file: "test/requests/access.test.
 
 const parity = (name: string): NamedTest => ({ file: "test/golden/parity.test.ts", name });
 
+const status = (name: string): NamedTest => ({ file: "test/pmxcfs/status.test.ts", name });
+
 export const DIFFERENCES: readonly Difference[] = [
   {
     where: "connecting as uid 0 with another gid than 0",
@@ -139,6 +141,30 @@ export const DIFFERENCES: readonly Difference[] = [
       {
         file: "test/requests/dispatch.test.ts",
         name: "nothing outside the body is read, nor the body written",
+      },
+    ],
+  },
+  {
+    where: "SET_STATUS of a 4097th key of this node, or of an rrd/ key beyond 65536",
+    c: "stored, without a bound",
+    ours: "ENOSPC, and not sent to other nodes",
+    tests: [
+      status("one key too many is ENOSPC; old ones can still be set, and a removal makes room"),
+      status("one key too many is ENOSPC, and is not archived either"),
+      {
+        file: "test/replication/set-status.test.ts",
+        name: "a value that this node refuses for its size or number is not sent",
+      },
+    ],
+  },
+  {
+    where: "LOG_CLUSTER_MSG after the clock was set back",
+    c: "answered 0, and not logged until the clock has caught up",
+    ours: "logged, with the time of the last entry",
+    tests: [
+      {
+        file: "test/replication/groups.test.ts",
+        name: "never gives an own entry a time before the last one, whatever the clock does",
       },
     ],
   },
