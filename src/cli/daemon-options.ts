@@ -119,8 +119,8 @@ export const daemonOptions = {
   }),
   strictReads: flag({
     description:
-      "Check --dir or --db for changes before every request; without this option, at most every " +
-      "100 microseconds for a client that sends requests without a pause",
+      "Check --dir or --db for changes before every request; without this option, once a " +
+      "millisecond for a client that sends requests without a pause",
     group: DATABASE,
   }),
   inject: repeated({
