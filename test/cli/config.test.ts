@@ -1,7 +1,7 @@
 /** `pmxcfs-ipc config` as a process: its output on stdout and stderr, and its exit codes. */
 import { Database } from "bun:sqlite";
 import { expect, test } from "bun:test";
-import { readFileSync, statSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { eventually } from "../support/eventually.ts";
 import { TempDirectory } from "../pmxcfs/support.ts";
@@ -119,6 +119,27 @@ test("import --force refuses a database that a server has open, and leaves it al
     await server.exited;
   }
   expect(config(directory, "import", "--force", "pve", "--db", "config.db").exitCode).toBe(0);
+});
+
+test("export writes into the directory that is meant, however its path is written", () => {
+  using directory = new TempDirectory();
+  makeDatabase(directory);
+  mkdirSync(directory.at("empty/below"), { recursive: true });
+  const paths = [
+    ["empty/below/.", "empty/below"],
+    ["new/sub/..", "new"],
+    ["gerettet-ü", "gerettet-ü"],
+    ["救出/二", "救出/二"],
+  ] as const;
+  for (const [path, meant] of paths) {
+    const exported = config(directory, "export", "--db", "config.db", path);
+    expect(exported, path).toMatchObject({ exitCode: 0, err: "" });
+    expect(readdirSync(directory.at(meant)).toSorted(), path).toEqual([
+      "nodes",
+      "priv",
+      "storage.cfg",
+    ]);
+  }
 });
 
 test("a problem of the database is printed by export and verify, with exit code 1", () => {

@@ -5,9 +5,9 @@
  * directories of the current path are kept open.
  */
 import { futimesSync, writeSync } from "node:fs";
-import { basename } from "node:path";
+import { basename, resolve } from "node:path";
 import { Errno, errnoText } from "../../base/errno.ts";
-import { closeDescriptor, Directory, giveFile, setMode } from "../../platform/files.ts";
+import { closeDescriptor, Directory, giveFile, latin1Name, setMode } from "../../platform/files.ts";
 import { openParent } from "../../platform/atomic-file.ts";
 import { findGroup } from "../../platform/groups.ts";
 import { permissionsOf } from "../state/modes.ts";
@@ -32,7 +32,8 @@ function openTarget(target: string): Directory | string {
   const parent = openParent(target, { makeMissing: true });
   if (typeof parent === "string") return parent;
   using above = parent;
-  const name = basename(target);
+  // Resolved: the last component of "." or "a/.." is no name in its parent.
+  const name = latin1Name(basename(resolve(target)));
   const made = above.makeSub(name);
   if (typeof made !== "number") {
     setMode(made.fd, 0o755);
