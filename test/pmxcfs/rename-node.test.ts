@@ -1,10 +1,11 @@
 /** config rename-node and config diff: all guests stay, and a crash leaves nothing half done. */
 import { Database } from "bun:sqlite";
 import { describe, expect, test } from "bun:test";
-import { copyFileSync, existsSync, readFileSync, writeFileSync } from "node:fs";
+import { copyFileSync, existsSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { silentLog } from "../../src/base/log.ts";
 import { compareDatabases } from "../../src/pmxcfs/rescue/compare.ts";
+import { renameMountedNode } from "../../src/pmxcfs/rescue/rename-mounted-node.ts";
 import { renameNode } from "../../src/pmxcfs/rescue/rename-node.ts";
 import { salvage } from "../../src/pmxcfs/rescue/salvage.ts";
 import { verifyDatabase } from "../../src/pmxcfs/rescue/verify.ts";
@@ -133,6 +134,37 @@ describe("renameNode", () => {
       ]);
     }
   }, 60_000);
+});
+
+/** Looks like a quorate mount: `local` is a link. */
+function mountIn(directory: TempDirectory, node: string): string {
+  directory.put(`pve/nodes/${node}/qemu-server/100.conf`, "name: a\n");
+  directory.put("pve/jobs.cfg", `vzdump: a\n\tnode ${node}\n`);
+  symlinkSync(`nodes/${node}`, directory.at("pve/local"));
+  return directory.at("pve");
+}
+
+describe("renameMountedNode", () => {
+  test("moves nothing for a name that is no directory in nodes", () => {
+    using directory = new TempDirectory();
+    const mount = mountIn(directory, "pve1");
+    for (const old of [".", "..", "pve1/", "pve1/../pve1", ""]) {
+      expect(renameMountedNode(mount, old, "new"), old).toBe(`there is no nodes/${old}`);
+    }
+    expect(existsSync(directory.at("pve/nodes/pve1/qemu-server/100.conf"))).toBe(true);
+    expect(existsSync(directory.at("pve/nodes/new"))).toBe(false);
+  });
+
+  test("takes the old name literally", () => {
+    using directory = new TempDirectory();
+    const odd = "pve1 (old.copy";
+    const mount = mountIn(directory, odd);
+    expect(renameMountedNode(mount, odd, "new")).toMatchObject({
+      entries: 3,
+      mentions: [`jobs.cfg line 2: node ${odd}`],
+    });
+    expect(existsSync(directory.at("pve/nodes/new/qemu-server/100.conf"))).toBe(true);
+  });
 });
 
 test("compareDatabases: added, removed, changed, of another kind; versions only on request", () => {

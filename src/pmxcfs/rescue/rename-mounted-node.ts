@@ -6,6 +6,7 @@
 import { lstatSync, mkdirSync, readdirSync, readFileSync, renameSync, rmdirSync } from "node:fs";
 import { errorText } from "../../base/error-text.ts";
 import { guestPath } from "../state/guests.ts";
+import { isBadName } from "../store/tree-path.ts";
 import { findMentions, isNodeName, type RenamedNode } from "./rename-node.ts";
 
 /** The mode bit of `local` by which pmxcfs shows that changes are accepted. */
@@ -80,6 +81,8 @@ function* filesOf(directory: Buffer, path: string): Generator<{ path: string; da
 export function renameMountedNode(mount: string, old: string, name: string): RenamedNode | string {
   if (!isNodeName(name)) return `"${name}" cannot be a node's name`;
   if (old === name) return "old and new name are the same";
+  // Such a path would lead to another directory: nodes/. is the one with all nodes.
+  if (isBadName(old) || old.includes("/")) return `there is no nodes/${old}`;
   const root = Buffer.from(mount);
   try {
     const local = lstatSync(join(root, "local"), { throwIfNoEntry: false });

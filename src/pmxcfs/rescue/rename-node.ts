@@ -206,7 +206,8 @@ export function findMentions(
   files: Iterable<{ readonly path: string; readonly data: Uint8Array }>,
   node: string,
 ): string[] {
-  const word = new RegExp(`(?<![\\w.-])${node.replaceAll("-", "\\-")}(?![\\w-])`);
+  const literal = node.replaceAll(/[^\w ]/g, String.raw`\$&`);
+  const word = new RegExp(`(?<![\\w.-])${literal}(?![\\w-])`);
   const found: string[] = [];
   const look = (path: string, text: string): void => {
     for (const [index, line] of text.split("\n").entries()) {
