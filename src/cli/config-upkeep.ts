@@ -1,6 +1,9 @@
 /** `config flush` and `config compact`: maintain a node's own config.db. */
 import { existsSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { createLog, defaultFormat } from "../base/log.ts";
+import { LOCK_FILE } from "../base/paths.ts";
+import { NodeLock } from "../daemon/node/node-lock.ts";
 import { lockHolders } from "../pmxcfs/store/lock-holders.ts";
 import { openTree } from "../pmxcfs/store/open-tree.ts";
 import { compactFile } from "../pmxcfs/store/upkeep.ts";
@@ -8,6 +11,14 @@ import { command } from "./command.ts";
 import { database } from "./config-options.ts";
 import { CommandFailure } from "./failure.ts";
 import { printLine } from "./terminal.ts";
+
+/** One line about a server that has the database open; undefined when there is none. */
+function userOf(db: string): string | undefined {
+  const [server] = lockHolders(db);
+  return server === undefined
+    ? undefined
+    : `process ${server} has it open, and will write the changes`;
+}
 
 export const flushCommand = command({
   name: "flush",
@@ -19,13 +30,15 @@ export const flushCommand = command({
   ],
   examples: [["config flush", "before the original pmxcfs is started again"]],
   options: { db: database },
-  run: ({ db }) => {
+  async run({ db }) {
     if (!existsSync(db)) throw new CommandFailure(`${db}: no such file`);
-    const [server] = lockHolders(db);
-    if (server !== undefined) {
-      throw new CommandFailure(`${db}: process ${server} has it open, and will write the changes`);
-    }
+    const server = userOf(db);
+    if (server !== undefined) throw new CommandFailure(`${db}: ${server}`);
     const log = createLog({ level: "info", format: defaultFormat(process.env) });
+    // A server that starts meanwhile would replay the journal, too, and accept changes after that.
+    const taken = await NodeLock.take(join(dirname(db), LOCK_FILE), log, () => userOf(db));
+    if (typeof taken === "string") throw new CommandFailure(`${db}: ${taken}`);
+    using _lock = taken;
     const tree = openTree({ file: db, log });
     if (typeof tree === "string") throw new CommandFailure(`${db}: ${tree}`);
     using flushed = tree;

@@ -4,10 +4,14 @@
  */
 import { Database } from "bun:sqlite";
 import { expect, test } from "bun:test";
-import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { closeSync, openSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { lockFile } from "../../src/platform/files.ts";
 import { backupDatabase } from "../../src/pmxcfs/rescue/backup.ts";
 import { renameNode } from "../../src/pmxcfs/rescue/rename-node.ts";
 import { salvage } from "../../src/pmxcfs/rescue/salvage.ts";
+import { eventually } from "../support/eventually.ts";
+import { REPOSITORY } from "../support/native.ts";
 import { apply, crash, mkdir, opened } from "./batched-tree.ts";
 import { rememberingLog, TempDirectory } from "./support.ts";
 
@@ -79,4 +83,24 @@ test("a start waits for another process's lock, and then replays the journal", a
   using again = opened(file);
   expect([...again.entries()].map(({ name }) => name)).toEqual(["a"]);
   expect(await other.exited).toBe(0);
+});
+
+test("config flush waits for the lock of a server that is starting", async () => {
+  using directory = new TempDirectory();
+  using copies = new TempDirectory();
+  using tree = opened(directory.at("config.db"));
+  apply(tree, mkdir("a"));
+  const file = crash(directory.at("config.db"), copies);
+  const lock = openSync(copies.at(".pmxcfs.lockfile"), "a", 0o600);
+  expect(lockFile(lock)).toBe(0);
+  const log = directory.put("log");
+  const main = join(REPOSITORY, "src/main.ts");
+  const command = [process.execPath, main, "config", "flush", "--db", file];
+  const flushing = Bun.spawn(command, { stdout: "ignore", stderr: Bun.file(log) });
+  await eventually("it waits", () => readFileSync(log, "utf8").includes("trying again"));
+  const waiting = readFileSync(`${file}.changes`);
+  closeSync(lock);
+  expect(waiting.length).toBeGreaterThan(0);
+  expect(await flushing.exited).toBe(0);
+  expect(readdirSync(copies.path).toSorted()).toEqual([".pmxcfs.lockfile", "config.db"]);
 });
