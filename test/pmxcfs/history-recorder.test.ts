@@ -171,6 +171,32 @@ describe("the recorder", () => {
     expect(history.changes().map(({ path }) => path)).toEqual(paths);
   }, 60_000);
 
+  test("ends after three seconds while the disk does not answer", async () => {
+    const store = storeOf();
+    const recorder = recorded(place(), store.memdb);
+    store.apply({ kind: "create", path: "a" }, { writer: 0, time: 1_700_000_000 });
+    await eventually("the first change", () => recorder.counters.written === 1);
+    // The thread takes no job: stands for one that sleeps in a system call.
+    const posted = spyOn(Worker.prototype, "postMessage").mockImplementation(() => {});
+    const started = performance.now();
+    try {
+      await recorder.close();
+    } finally {
+      posted.mockRestore();
+    }
+    expect(performance.now() - started).toBeLessThan(10_000);
+  }, 20_000);
+
+  test("ends at once when its file could not be opened", async () => {
+    const store = storeOf();
+    const recorder = recorded(join(place(), "below-no-directory"), store.memdb);
+    store.apply({ kind: "create", path: "a" }, { writer: 0, time: 1_700_000_000 });
+    await eventually("a failure", () => recorder.counters.failures > 0);
+    const started = performance.now();
+    await recorder.close();
+    expect(performance.now() - started).toBeLessThan(2_500);
+  });
+
   test("logs that old changes cannot be deleted", async () => {
     const file = place();
     const store = storeOf();

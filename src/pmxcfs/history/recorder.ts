@@ -105,20 +105,30 @@ export class HistoryRecorder implements AsyncDisposable {
     return this.#collector.by(author, paths, change);
   }
 
-  /** Writes what waits, for up to three seconds, and ends the thread. */
+  /** Writes what waits, for up to three seconds, whatever the disk does, and ends the thread. */
   async close(): Promise<void> {
     if (this.#isClosed) return;
     this.#isClosed = true;
     clearTimeout(this.#timer);
     clearTimeout(this.#pruneTimer);
     this.#collector.close();
-    const deadline = performance.now() + CLOSE_MS;
-    while (performance.now() < deadline && (this.#thread.isBusy || this.#waits())) {
-      if (this.#thread.isBusy || !this.#isOpen) await Bun.sleep(1);
+    let timer: Timer | undefined;
+    const late = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, CLOSE_MS);
+    });
+    await Promise.race([this.#finish(performance.now() + CLOSE_MS), late]);
+    clearTimeout(timer);
+    this.#thread.terminate();
+  }
+
+  /** Writes what waits and closes the file; does not return while the disk hangs. */
+  async #finish(deadline: number): Promise<void> {
+    while (this.#thread.isBusy || (this.#isOpen && this.#waits())) {
+      if (performance.now() > deadline) return;
+      if (this.#thread.isBusy) await Bun.sleep(1);
       else if (!(await this.#writeBatch())) break;
     }
-    if (!this.#thread.isBusy) await this.#thread.ask({ kind: "close" });
-    this.#thread.terminate();
+    await this.#thread.ask({ kind: "close" });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
