@@ -6,6 +6,7 @@ import { closeSync, mkdirSync, openSync, renameSync, rmSync, statfsSync, writeSy
 import { dirname, join } from "node:path";
 import { errorText } from "../base/error-text.ts";
 import { PVE } from "../base/paths.ts";
+import { guestPath } from "../pmxcfs/state/guests.ts";
 import { showPath } from "../tools/history/listing.ts";
 import { flag, path as pathOption } from "./args.ts";
 import { command } from "./command.ts";
@@ -33,9 +34,11 @@ const ADVICE: Readonly<Record<string, string>> = {
   ENOTCONN: "no server runs for the mount; start it first",
 };
 
-function failure(what: string, error: unknown): CommandFailure {
+function failure(what: string, path: string, error: unknown): CommandFailure {
   const code = error instanceof Error && "code" in error ? String(error.code) : "";
-  const advice = ADVICE[code];
+  // Of any other path: a file is where it needs a directory.
+  const isOfGuest = code !== "EEXIST" || guestPath(path) !== undefined;
+  const advice = isOfGuest ? ADVICE[code] : undefined;
   return new CommandFailure(
     `${what}: ${errorText(error)}${advice === undefined ? "" : ` (${advice})`}`,
   );
@@ -96,7 +99,7 @@ export const restoreCommand = command({
       replaceFile(goal, content);
     } catch (error) {
       if (error instanceof CommandFailure) throw error;
-      throw failure(`${name} was not restored`, error);
+      throw failure(`${name} was not restored`, path, error);
     }
     print(`restored ${what}\n`);
   },

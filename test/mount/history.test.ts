@@ -56,6 +56,22 @@ test("a change is listed with its process, compared, and its old content restore
   expect(raw).toBe("0");
 });
 
+test("restore leaves what is in its way, and nothing of its own", async () => {
+  await using node = await PrivateNode.start();
+  await node.serve("pmxcfs", "-l", "-f");
+  await node.sh("cd /etc/pve && mkdir d && echo old > d/f && echo old > g");
+  const VERSION = /"version":(\d+)/;
+  const [, inDirectory = ""] = VERSION.exec(await listed(node, "d/f --json", VERSION)) ?? [];
+  const [, ofFile = ""] = VERSION.exec(await listed(node, "g --json", VERSION)) ?? [];
+  await node.sh("cd /etc/pve && rm -r d g && echo now > d && mkdir g");
+  const below = await node.run(["pmxcfs-ipc", "history", "restore", `d/f@${inDirectory}`]);
+  expect(below.stderr).toMatch(/d\/f was not restored: E(?:EXIST|NOTDIR): /);
+  expect(below.stderr).not.toContain("guest");
+  const over = await node.run(["pmxcfs-ipc", "history", "restore", `g@${ofFile}`]);
+  expect(over.stderr).toContain("g was not restored: EISDIR: ");
+  expect(await node.sh("cd /etc/pve && cat d && ls -A g && ls | grep tmp || true")).toBe("now");
+});
+
 test("control characters of an old version are escaped on a terminal, and only there", async () => {
   await using node = await PrivateNode.start();
   await node.serve("pmxcfs", "-l", "-f");
