@@ -4,6 +4,7 @@
  * database, even while another process has it open. Those that write are in config-write.ts.
  */
 import { exportTree } from "../pmxcfs/rescue/export.ts";
+import { readAtRest } from "../pmxcfs/rescue/read-at-rest.ts";
 import { salvage, type Salvaged, type SalvagedItem } from "../pmxcfs/rescue/salvage.ts";
 import {
   judgeDatabase,
@@ -50,7 +51,7 @@ interface Read extends Salvaged {
 
 /** Reads everything readable in the database; problems and notes go to stderr. */
 function read(file: string): Read {
-  const salvaged = salvage(file);
+  const salvaged = salvage(file, readAtRest);
   const { problems, notes } = judgeDatabase(salvaged.database);
   if (salvaged.items.length === 0 && problems[0] !== undefined) {
     throw new CommandFailure(`${file}: ${showName(problems[0].text)}`);

@@ -3,31 +3,18 @@
  * byte, checked to be consistent, written as a separate database (no -wal), and checked by the C
  * server's rules for loading. Restoring works on a database that no server has open.
  */
-import {
-  closeSync,
-  constants,
-  existsSync,
-  openSync,
-  readdirSync,
-  readSync,
-  rmSync,
-  statSync,
-} from "node:fs";
+import { existsSync, readdirSync, rmSync, statSync } from "node:fs";
 import { basename, join } from "node:path";
 import { compactTime } from "../../base/compact-time.ts";
 import { errorText } from "../../base/error-text.ts";
 import { type Hashed, treeChecksum } from "../state/tree-index.ts";
 import { writeConfigDbRows } from "../store/config-writer.ts";
 import { RowType, tooWide, type Row } from "../store/tree-rows.ts";
-import { behindLinks } from "../store/sqlite/input-file.ts";
-import { WAL_HEADER_BYTES } from "../store/sqlite/wal-frames.ts";
 import { isPending } from "../store/version-row.ts";
 import { replaceDatabase } from "./import.ts";
-import { readDatabase, type ReadDatabase } from "./read-database.ts";
+import { readAtRest } from "./read-at-rest.ts";
 import { judgeDatabase } from "./verify.ts";
 
-/** Attempts to read a database that keeps changing. */
-const TRIES = 20;
 /** Names of the copies that --keep counts and removes; no others. */
 const OWN_NAME = /^config-(\d{8}T\d{6}Z)(?:-(\d+))?\.db$/;
 
@@ -43,42 +30,6 @@ export interface Backup {
   readonly directories: number;
   /** Older copies that --keep removed. */
   readonly removed: readonly string[];
-}
-
-/** The header of a WAL, which has the salts of its frames: other bytes if it was restarted. */
-function headOf(wal: string): string {
-  let fd: number;
-  try {
-    fd = openSync(wal, constants.O_RDONLY | constants.O_NONBLOCK);
-  } catch {
-    return "";
-  }
-  try {
-    const head = Buffer.alloc(WAL_HEADER_BYTES);
-    return head.toString("hex", 0, readSync(fd, head, 0, WAL_HEADER_BYTES, 0));
-  } finally {
-    closeSync(fd);
-  }
-}
-
-/**
- * Changes when pages are written into the database, or its -wal is restarted. Appended frames do
- * not count: a reader stops at the last commit that it saw when it began.
- */
-function stateOf(file: string): string {
-  const stats = statSync(file, { throwIfNoEntry: false, bigint: true });
-  const own = `${stats?.dev} ${stats?.ino} ${stats?.size} ${stats?.mtimeNs}`;
-  return `${own} ${headOf(`${behindLinks(file)}-wal`)}`;
-}
-
-/** A read during which nothing was written into the database itself. */
-function readAtRest(file: string): ReadDatabase | string {
-  for (let tries = 0; tries < TRIES; tries++) {
-    const before = stateOf(file);
-    const database = readDatabase(file);
-    if (stateOf(file) === before) return database;
-  }
-  return `it was changed during each of ${TRIES} reads: try again`;
 }
 
 function hashedOf(row: Row): Hashed {
@@ -114,10 +65,10 @@ interface Sound {
 /** The rows of a database that the C server would load; a text that says why it would not. */
 function soundRows(file: string): Sound | string {
   const database = readAtRest(file);
-  if (typeof database === "string") return database;
   const { problems, files, directories } = judgeDatabase(database);
   if (problems[0] !== undefined) {
-    return `${problems[0].text} (\`pmxcfs-ipc config verify --db ${file}\` has all)`;
+    const all = problems.length === 1 ? "" : ` (\`pmxcfs-ipc config verify --db ${file}\` has all)`;
+    return `${problems[0].text}${all}`;
   }
   const { rows, notes } = database;
   // Neither read nor applied: a copy without them would lack changes that were answered.

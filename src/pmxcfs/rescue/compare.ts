@@ -1,4 +1,5 @@
 /** The differences between two databases by path, in the order of paths. */
+import { readAtRest } from "./read-at-rest.ts";
 import { salvage, type SalvagedItem } from "./salvage.ts";
 
 export interface PathDifference {
@@ -19,7 +20,7 @@ export interface Comparison {
 type Items = ReadonlyMap<string, SalvagedItem>;
 
 function load(file: string, problems: string[]): Items | string {
-  const { items, database } = salvage(file);
+  const { items, database } = salvage(file, readAtRest);
   const { problem } = database;
   if (problem !== undefined && items.length === 0) return `${file}: ${problem.text}`;
   if (problem !== undefined) problems.push(`${file}: ${problem.text}`);

@@ -212,9 +212,12 @@ class Placer {
   }
 }
 
-/** Reads everything that can be read; throws for no content of the file. */
-export function salvage(file: string): Salvaged {
-  const database = readDatabase(file);
+/**
+ * Reads everything that can be read; throws for no content of the file. `read`: readAtRest, unless
+ * the caller itself reads again what a server changes meanwhile.
+ */
+export function salvage(file: string, read = readDatabase): Salvaged {
+  const database = read(file);
   const placer = new Placer(database.rows);
   return { items: placer.items, moved: placer.moved, database };
 }

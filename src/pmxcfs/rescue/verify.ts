@@ -16,7 +16,8 @@ import { SCHEMA } from "../store/config-writer.ts";
 import { mountMadeNames } from "../state/private-path.ts";
 import { RowType, type Row } from "../store/tree-rows.ts";
 import { judgeRows, type JudgedRows, type Refusal, type RefusalKind } from "../store/tree-rules.ts";
-import { readDatabase, type FileProblemKind, type ReadDatabase } from "./read-database.ts";
+import { readAtRest } from "./read-at-rest.ts";
+import type { FileProblemKind, ReadDatabase } from "./read-database.ts";
 import type { WalReport } from "./write-ahead-log.ts";
 
 export interface Problem {
@@ -70,7 +71,7 @@ export function problemLine({
 
 /** Applies all rules to a database. Only reads; throws nothing. */
 export function verifyDatabase(file: string): Verdict {
-  return judgeDatabase(readDatabase(file));
+  return judgeDatabase(readAtRest(file));
 }
 
 /** The same for a database that has been read already. */
