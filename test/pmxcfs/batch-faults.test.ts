@@ -14,6 +14,7 @@ import {
   readlinkSync,
   renameSync,
   rmdirSync,
+  rmSync,
   symlinkSync,
   writeFileSync,
 } from "node:fs";
@@ -261,6 +262,19 @@ test("a journal that was put beside our database is set aside when ours is begun
   expect(apply(tree, mkdir("a"))).toBe(0);
   const aside = readdirSync(directory.path).filter((name) => name.includes("set-aside"));
   expect(aside.map((name) => readFileSync(directory.at(name), "utf8"))).toEqual(["theirs"]);
+});
+
+test("an empty journal that was removed is made again before a change is answered", () => {
+  using directory = new TempDirectory();
+  using copies = new TempDirectory();
+  const file = directory.at("config.db");
+  using tree = opened(file);
+  apply(tree, mkdir("a"));
+  expect(tree.flush()).toBe(0);
+  rmSync(`${file}.changes`);
+  apply(tree, mkdir("b"));
+  using again = opened(crash(file, copies));
+  expect([...again.entries()].map(({ name }) => name)).toEqual(["a", "b"]);
 });
 
 test("the journal of a database that was served through a symlink is found without it", () => {

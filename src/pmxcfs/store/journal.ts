@@ -107,10 +107,12 @@ export class Journal implements Disposable {
   }
 
   /**
-   * Makes the file if needed. Row 0 may be marked only after that: a mark without a journal means
-   * that answered changes are lost. Throws the kernel's error.
+   * To be called when no change waits: makes the file if needed, also when it was removed, which
+   * invites that, since it is empty. Row 0 may be marked only after that: a mark without a journal
+   * means that answered changes are lost. Throws the kernel's error.
    */
   make(): void {
+    if (!this.#isInPlace()) this.#close();
     this.#fd ??= this.#open();
   }
 
@@ -161,11 +163,20 @@ export class Journal implements Disposable {
    */
   #remove(): void {
     try {
-      const own = fstatSync(this.#fd ?? -1);
-      const there = lstatSync(this.#path, { throwIfNoEntry: false });
-      if (there?.dev === own.dev && there.ino === own.ino) rmSync(this.#path);
+      if (this.#isInPlace()) rmSync(this.#path);
     } catch {
       // It stays, and the next start sees that the database has its changes.
+    }
+  }
+
+  /** Whether the open file is the one at its path; false when that cannot be found out. */
+  #isInPlace(): boolean {
+    try {
+      const own = fstatSync(this.#fd ?? -1);
+      const there = lstatSync(this.#path, { throwIfNoEntry: false });
+      return there?.dev === own.dev && there.ino === own.ino;
+    } catch {
+      return false;
     }
   }
 
