@@ -1,7 +1,14 @@
 /** config rename-node and config diff: all guests stay, and a crash leaves nothing half done. */
 import { Database } from "bun:sqlite";
 import { describe, expect, test } from "bun:test";
-import { copyFileSync, existsSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  copyFileSync,
+  existsSync,
+  readdirSync,
+  readFileSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { silentLog } from "../../src/base/log.ts";
 import { compareDatabases } from "../../src/pmxcfs/rescue/compare.ts";
@@ -79,6 +86,19 @@ describe("renameNode", () => {
     writer.database.run("BEGIN IMMEDIATE");
     expect(renameNode(file, "pve1", "new")).toContain("stop pve-cluster first");
     writer.database.run("ROLLBACK");
+  });
+
+  test("a copy that does not fit on the disk leaves no part of it, and nothing changes", () => {
+    using directory = new TempDirectory();
+    const file = makeDb(directory, [...GUESTS, item("large", "x".repeat(200_000))]);
+    const before = readFileSync(file);
+    const main = join(import.meta.dir, "../../src/main.ts");
+    const shell = ["sh", "-c", "trap '' XFSZ; ulimit -f 64; exec \"$@\"", "sh"];
+    const words = ["config", "rename-node", "--db", file, "pve1", "new"];
+    const { exitCode, stderr } = Bun.spawnSync([...shell, process.execPath, main, ...words]);
+    expect([exitCode, stderr.toString()]).toEqual([1, expect.stringContaining("EFBIG")]);
+    expect(readdirSync(directory.path)).toEqual(["config.db"]);
+    expect(readFileSync(file).equals(before)).toBe(true);
   });
 
   test("changes that wait in the journal of a killed server are not lost: it is refused", () => {

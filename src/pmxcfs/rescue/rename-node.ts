@@ -4,7 +4,7 @@
  * rename by pmxcfs stamps them: a new version for each, row 0 with the last.
  */
 import { constants, Database } from "bun:sqlite";
-import { writeFileSync } from "node:fs";
+import { rmSync, writeFileSync } from "node:fs";
 import { counted } from "../../base/counted.ts";
 import { errorText } from "../../base/error-text.ts";
 import { COROSYNC_CONF } from "../../base/paths.ts";
@@ -104,8 +104,15 @@ function waitingChanges(file: string, rows: readonly Row[]): string | undefined 
 function keepCopy(database: Database, file: string): string {
   const kept = freeName(file);
   // Not a copy of the file: closing a descriptor of it would release the locks of this process.
-  writeFileSync(kept, database.serialize(), { flag: "wx", mode: 0o600 });
-  syncToDisk(kept);
+  const content = database.serialize();
+  try {
+    writeFileSync(kept, content, { flag: "wx", mode: 0o600 });
+    syncToDisk(kept);
+  } catch (error) {
+    // A part of a copy must not look like one.
+    rmSync(kept, { force: true });
+    throw error;
+  }
   return kept;
 }
 
