@@ -16,21 +16,21 @@ import { TransactionState } from "../../src/pmxcfs/store/transaction-state.ts";
 import type { TreeStore } from "../../src/pmxcfs/store/tree-store.ts";
 import { eventually } from "../support/eventually.ts";
 import { filesOfLeader } from "./leader-files.ts";
-import { TempDirectory } from "./support.ts";
+import { rememberingLog, TempDirectory } from "./support.ts";
 
 /** More than one step of any part handles, and more pages than are written in one turn. */
 const FILES = 1_000;
 const ORIGIN = { writer: 1, time: 1000 };
 
-function opened(file: string): TreeStore {
-  const tree = openTree({ file, log: silentLog });
+function opened(file: string, log = silentLog): TreeStore {
+  const tree = openTree({ file, log });
   if (typeof tree === "string") throw new Error(tree);
   return tree;
 }
 
 /** A tree of one file, with the state derived from it. */
-function nodeWith(file: string) {
-  const tree = opened(file);
+function nodeWith(file: string, log = silentLog) {
+  const tree = opened(file, log);
   expect(tree.apply({ kind: "create", path: "own" }, ORIGIN)).toBe(0);
   const versions = new Versions({ memdb: tree.memdb });
   return { tree, versions, guests: new Guests({ memdb: tree.memdb, versions }) };
@@ -124,11 +124,13 @@ function elapsedMs(action: () => void): number {
 test("a sync that waits for another process's lock fails with EBUSY, or is aborted at once", () => {
   using directory = new TempDirectory();
   const file = directory.at("config.db");
-  const node = nodeWith(file);
+  const log = rememberingLog();
+  const node = nodeWith(file, log);
   using _tree = node.tree;
   using other = new Database(file);
   other.run("BEGIN IMMEDIATE");
   const waitMs = elapsedMs(() => expect(drained(sync(node))).toBe(Errno.EBUSY));
+  expect(log.lines).toEqual([expect.stringContaining("another process has the database locked")]);
   const steps = sync(node);
   for (let step = steps.next(); step.value !== WAITS; step = steps.next());
   const abortMs = elapsedMs(() => steps.return(undefined));

@@ -141,13 +141,21 @@ export class BatchingWriter implements RowWriter {
   *commitInSteps(change: RowChange, committed: () => void): Steps<0 | Errno> {
     yield* this.#database.untilWritable();
     const failure = this.flush();
-    if (failure !== 0) return failure;
-    return yield* this.#database.commitInSteps(change, () => {
-      this.#fingerprint.applyLater(change);
-      this.#root = change.root;
-      this.#nextRoot = change.root;
-      committed();
-    });
+    const outcome =
+      failure ||
+      (yield* this.#database.commitInSteps(change, () => {
+        this.#fingerprint.applyLater(change);
+        this.#root = change.root;
+        this.#nextRoot = change.root;
+        committed();
+      }));
+    // Unlike that of a single change, this one is not repeated soon.
+    if (outcome === Errno.EBUSY) {
+      this.#log.error(
+        `${this.#database.file}: a sync was not written: another process has the database locked`,
+      );
+    }
+    return outcome;
   }
 
   *settle(): Steps {
