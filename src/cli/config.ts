@@ -1,7 +1,8 @@
 /**
  * `pmxcfs-ipc config`: makes a config.db, exports files from one, lists, prints, checks and
  * compares it. The commands in this file only read: they change and make no file beside the
- * database, even while another process has it open. Those that write are in config-write.ts.
+ * database, even while another process has it open. Those that write are in config-write.ts,
+ * config-backup.ts and config-upkeep.ts.
  */
 import { exportTree } from "../pmxcfs/rescue/export.ts";
 import { readAtRest } from "../pmxcfs/rescue/read-at-rest.ts";
