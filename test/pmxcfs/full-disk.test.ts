@@ -1,11 +1,14 @@
 /** A config.db on a full file system, and on a read-only one; needs root, uses a tmpfs. */
 import { expect, test } from "bun:test";
-import { copyFileSync } from "node:fs";
+import { copyFileSync, readdirSync, rmSync, truncateSync } from "node:fs";
 import { Errno } from "../../src/base/errno.ts";
 import { silentLog } from "../../src/base/log.ts";
+import { salvage } from "../../src/pmxcfs/rescue/salvage.ts";
 import { openTree } from "../../src/pmxcfs/store/open-tree.ts";
+import { compactFile } from "../../src/pmxcfs/store/upkeep.ts";
 import { testUnless } from "../support/unless.ts";
-import { TempDirectory } from "./support.ts";
+import { crash } from "./batched-tree.ts";
+import { rememberingLog, TempDirectory } from "./support.ts";
 
 const CHILD = new URL("./servers/full-disk.ts", import.meta.url).pathname;
 const noRoot = process.getuid?.() === 0 ? undefined : "needs root, for a mount namespace";
@@ -70,3 +73,28 @@ test("a copy that does not fit, before a sync or of a replaced database, leaves 
   expect(names?.filter((name) => name.includes("replaced"))).toEqual([]);
   expect(lines).toEqual([expect.stringContaining("could not be kept as")]);
 }, 60_000);
+
+test.each([
+  ["has 0 bytes", (file: string) => truncateSync(file)],
+  ["is missing", (file: string) => rmSync(file)],
+] as const)("the -wal of a config.db that %s is kept at a start", (_what, damage) => {
+  using directory = new TempDirectory();
+  using copies = new TempDirectory();
+  const tree = openTree({ file: directory.at("config.db"), log: silentLog });
+  if (typeof tree === "string") throw new Error(tree);
+  using opened = tree;
+  opened.apply({ kind: "mkdir", path: "only in the log" }, { writer: 0, time: 1000 });
+  const file = crash(directory.at("config.db"), copies);
+  damage(file);
+  expect(compactFile(file)).toMatch(/^(?:it is empty|no such file)$/);
+  const log = rememberingLog();
+  for (const _start of [1, 2]) {
+    const again = openTree({ file, log });
+    if (typeof again === "string") throw new Error(again);
+    expect([...again.entries()]).toEqual([]);
+    again[Symbol.dispose]();
+  }
+  const kept = readdirSync(copies.path).find((name) => /\.empty-\w+$/.test(name)) ?? "";
+  expect(log.lines).toEqual([expect.stringContaining(`--db ${copies.at(kept)} DIR`)]);
+  expect(salvage(copies.at(kept)).items.map(({ name }) => name)).toEqual(["only in the log"]);
+});

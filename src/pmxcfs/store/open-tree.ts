@@ -12,6 +12,7 @@ import { BatchingWriter, type BatchingOptions } from "./batching-writer.ts";
 import { ConfigDbWriter, type ConfigDbWriterOptions } from "./config-db-writer.ts";
 import { readJournal, removeJournal, setJournalAside } from "./journal.ts";
 import type { DecodedJournal } from "./journal-format.ts";
+import { keepLoneWal } from "./lone-wal.ts";
 import { journalState, replayed } from "./replay.ts";
 import type { RowWriter } from "./row-writer.ts";
 import { divided, judgeRows, servedRefusal } from "./tree-rules.ts";
@@ -44,6 +45,11 @@ interface Loaded {
 /** The tree in `file`, ready to be changed; or one line that says why it is refused. */
 export function openTree(options: OpenTreeOptions): TreeStore | string {
   const { log, now } = options;
+  try {
+    keepLoneWal(options.file, log);
+  } catch (error) {
+    return errorText(error);
+  }
   const database = ConfigDbWriter.open(options);
   if (typeof database === "string") return database;
   const loaded = loadWithJournal(options.file, database, log);

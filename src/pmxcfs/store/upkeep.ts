@@ -79,10 +79,12 @@ export function compactFile(file: string): Compacted | string {
   if (!existsSync(file)) return "no such file";
   try {
     demandRegularDatabase(file);
+    const before = statSync(file).size;
+    // SQLite would delete the -wal beside it, which may have the whole tree (lone-wal.ts).
+    if (before <= 1) return "it is empty";
     using database = new Database(file, { readwrite: true, create: false });
     database.run(`PRAGMA busy_timeout = ${LOCK_WAIT_MS}`);
     database.run("PRAGMA synchronous = NORMAL");
-    const before = statSync(file).size;
     const { after } = compact(database);
     // What is compacted is in the WAL until a checkpoint: the file may still be small or large.
     for (let waitedMs = 0; waitedMs < LOCK_WAIT_MS; waitedMs += 10) {
