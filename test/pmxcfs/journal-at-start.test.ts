@@ -1,6 +1,6 @@
 /**
- * The journal at a start: one with wrong bytes in it is neither deleted nor passed over silently,
- * and one that cannot be written into the database at once is written later.
+ * The journal at a start and a stop: one with wrong bytes in it is neither deleted nor passed over
+ * silently, and one that cannot be written into the database at once is written later.
  */
 import { Database } from "bun:sqlite";
 import { expect, test } from "bun:test";
@@ -12,7 +12,7 @@ import { renameNode } from "../../src/pmxcfs/rescue/rename-node.ts";
 import { salvage } from "../../src/pmxcfs/rescue/salvage.ts";
 import { eventually } from "../support/eventually.ts";
 import { REPOSITORY } from "../support/native.ts";
-import { apply, crash, mkdir, opened } from "./batched-tree.ts";
+import { apply, crash, mkdir, nameOfRoot, opened } from "./batched-tree.ts";
 import { rememberingLog, TempDirectory } from "./support.ts";
 
 /** Damages a journal of the changes a, b and c: a byte of the head, or of the record of b. */
@@ -82,6 +82,20 @@ test("a start waits for another process's lock, and then replays the journal", a
   await other.stdout.getReader().read();
   using again = opened(file);
   expect([...again.entries()].map(({ name }) => name)).toEqual(["a"]);
+  expect(await other.exited).toBe(0);
+});
+
+test("a stop waits for another process's lock, and leaves no journal", async () => {
+  using directory = new TempDirectory();
+  const file = directory.at("config.db");
+  const tree = opened(file);
+  apply(tree, mkdir("a"));
+  const other = Bun.spawn(["python3", "-c", WRITE_LOCK, file], { stdout: "pipe" });
+  await other.stdout.getReader().read();
+  tree[Symbol.dispose]();
+  expect(readdirSync(directory.path)).not.toContain("config.db.changes");
+  expect(nameOfRoot(file)).toBe("__version__");
+  expect(salvage(file).items.map(({ name }) => name)).toEqual(["a"]);
   expect(await other.exited).toBe(0);
 });
 

@@ -38,9 +38,14 @@ export const BatchLimits = {
   journalBytes: 16 * 1024 * 1024,
   /** Pause before a flush that failed is tried again. */
   retryMs: 100,
+  /** Limit of the wait for another process's lock at the stop. */
+  stopMs: 1_000,
   /** Interval of checks whether another process has opened the database, while changes wait. */
   openedCheckMs: 20,
 } as const;
+
+/** Pause between two tries at the stop. */
+const STOP_PAUSE_MS = 10;
 
 export interface BatchingOptions {
   readonly database: ConfigDbWriter;
@@ -204,7 +209,13 @@ export class BatchingWriter implements RowWriter {
   /** Flushes. Changes that cannot be flushed stay in the journal for the next start. */
   [Symbol.dispose](): void {
     this.#database.waitUntilWritable();
-    if (this.flush() !== 0) {
+    const until = performance.now() + this.#limits.stopMs;
+    let outcome = this.flush();
+    while (outcome === Errno.EBUSY && performance.now() < until) {
+      Bun.sleepSync(STOP_PAUSE_MS);
+      outcome = this.flush();
+    }
+    if (outcome !== 0) {
       this.#log.error(
         `${this.#database.file}: ${counted(this.#changes, "change")} not written: kept in ` +
           "config.db.changes beside it, for the next start",
