@@ -14,8 +14,10 @@ import {
   truncateSync,
 } from "node:fs";
 import { openBackend } from "../../src/pmxcfs/store/open.ts";
+import { openTree } from "../../src/pmxcfs/store/open-tree.ts";
 import { silentLog } from "../../src/base/log.ts";
 import { eventually } from "../support/eventually.ts";
+import { apply, crash, mkdir } from "./batched-tree.ts";
 import {
   item,
   makeDb,
@@ -283,4 +285,34 @@ test("a database that may be read but has no -shm beside its -wal, where none ca
   using backend = open({ db: directory.at("config.db") });
   expect(textOf(backend.memdb.read("storage.cfg")!)).toBe("dir: wal\n");
   chmodSync(directory.path, 0o700);
+});
+
+test.each([
+  ["removed", () => {}],
+  [
+    "replaced by that of another database",
+    (wal: string, theirs: string) => renameSync(`${theirs}-wal`, wal),
+  ],
+] as const)("a -wal that is %s while it is served costs no change", async (_what, replace) => {
+  using directory = new TempDirectory();
+  using others = new TempDirectory();
+  using copies = new TempDirectory();
+  using writer = new Writer(makeDb(others));
+  writer.write("storage.cfg", "dir: theirs\n");
+  const file = directory.at("config.db");
+  const log = rememberingLog();
+  const checkpoints = { pages: Infinity, idleMs: 3_600_000 };
+  const tree = openTree({ file, log, checkpoints });
+  if (typeof tree === "string") throw new Error(tree);
+  using opened = tree;
+  apply(opened, mkdir("before"));
+  for (const suffix of ["-wal", "-shm"]) rmSync(file + suffix);
+  replace(`${file}-wal`, others.at("config.db"));
+  await eventually("it is noticed", () => log.lines.length > 0);
+  expect(log.lines).toEqual([expect.stringContaining("-wal or -shm of")]);
+  apply(opened, mkdir("after"));
+  const left = openTree({ file: crash(file, copies), log: silentLog });
+  if (typeof left === "string") throw new Error(left);
+  using again = left;
+  expect([...again.entries()].map(({ name }) => name)).toEqual(["before", "after"]);
 });

@@ -7,8 +7,8 @@
  * Nothing in this process may open and close config.db or its -shm besides SQLite: that would drop
  * all of the process's POSIX locks on it (fcntl(2)).
  */
-import { constants, Database, type Statement } from "bun:sqlite";
-import { closeSync, openSync, rmSync, statSync } from "node:fs";
+import { constants } from "bun:sqlite";
+import { renameSync, rmSync, statSync } from "node:fs";
 import { compactTime } from "../../base/compact-time.ts";
 import { Errno } from "../../base/errno.ts";
 import { everySecond } from "../../base/heartbeat.ts";
@@ -17,37 +17,42 @@ import type { Log } from "../../base/log.ts";
 import {
   Checkpointer,
   type CheckpointerOptions,
-  CheckpointLimits,
   newCheckpointCounters,
   walBytes,
 } from "./checkpointer.ts";
-import { demandTable } from "./config-writer.ts";
+import {
+  BUSY_TIMEOUT_MS,
+  connect,
+  type Connection,
+  disconnect,
+  lostSides,
+  reconnect,
+  type SyncMode,
+} from "./config-db-connection.ts";
 import { errorText } from "../../base/error-text.ts";
 import { WAITS, type Steps } from "../../base/steps.ts";
 import { type AbandonedTransaction, longTransaction, UNDECIDED } from "./long-transaction.ts";
 import { ThreadCopies } from "./thread-copy.ts";
 import type { DatabasePlace } from "./thread-database.ts";
-import { isBusy, RowStatements } from "./row-statements.ts";
-import { demandRegularDatabase, makePrivate } from "../../platform/regular-file.ts";
+import { isBusy } from "./row-statements.ts";
 import { pagesOf, type RootRow, type RowChange } from "./row-writer.ts";
 import type { RowImage, StoreFigures } from "./row-writer.ts";
 import { readRows } from "./sqlite-rows.ts";
 import { VERSION_NAME, type Row } from "./tree-rows.ts";
-import { compact, isWorthCompacting, ownSideFiles, syncToDisk, type KeptCopy } from "./upkeep.ts";
+import {
+  checkpointTruncated,
+  compact,
+  isWorthCompacting,
+  type KeptCopy,
+  ownSideFiles,
+  syncToDisk,
+} from "./upkeep.ts";
 
-/**
- * How long a change blocks the serving thread for another process's write lock. (C waits 10 s, and
- * all readers wait with it.) The caller then retries (replication/local.ts).
- */
-const BUSY_TIMEOUT_MS = 2;
-/** The same at a start, as in C. */
+/** Limit of the wait for another process's write lock at a start, as in C. */
 const START_WAIT_MS = 10_000;
 
 /** A transaction of more pages is written by a thread, if it is committed in steps. */
 const PAGES_AT_ONCE = 64;
-
-/** Durability: `normal` as C (a SIGKILL loses nothing, a power cut the last changes), or `full`. */
-export type SyncMode = "normal" | "full";
 
 export interface ConfigDbWriterOptions {
   readonly file: string;
@@ -60,58 +65,6 @@ export interface ConfigDbWriterOptions {
 
 function rowOfRoot({ name = VERSION_NAME, ...stamp }: RootRow): RowImage {
   return { inode: 0, parent: 0, ...stamp, name, data: null };
-}
-
-interface Connection {
-  readonly database: Database;
-  readonly begin: Statement;
-  readonly commit: Statement;
-  readonly rollback: Statement;
-  readonly rows: RowStatements;
-  /** Of the file, as it was opened. */
-  readonly device: number;
-  readonly inode: number;
-}
-
-/** Opens as C does; throws what SQLite throws, in C's words where it has some. */
-function connect(file: string, sync: SyncMode): Connection {
-  // Created here, since SQLite would use the umask's mode, and the content is private.
-  demandRegularDatabase(file);
-  closeSync(openSync(file, "a", 0o600));
-  makePrivate(file);
-  const { dev: device, ino: inode } = statSync(file);
-  const database = new Database(file, { readwrite: true, create: true });
-  try {
-    database.run(`PRAGMA busy_timeout = ${BUSY_TIMEOUT_MS}`);
-    try {
-      database.run("PRAGMA journal_mode = WAL");
-    } catch (error) {
-      throw new Error(`unable to set WAL mode: ${errorText(error)}`, { cause: error });
-    }
-    database.run(`PRAGMA synchronous = ${sync.toUpperCase()}`);
-    database.run("PRAGMA wal_autocheckpoint = 0");
-    database.run(`PRAGMA journal_size_limit = ${CheckpointLimits.keptWalBytes}`);
-    demandTable(database);
-    return {
-      database,
-      begin: database.prepare("BEGIN TRANSACTION"),
-      commit: database.prepare("COMMIT TRANSACTION"),
-      rollback: database.prepare("ROLLBACK TRANSACTION"),
-      rows: new RowStatements(database),
-      device,
-      inode,
-    };
-  } catch (error) {
-    database.close();
-    throw error;
-  }
-}
-
-function disconnect(connection: Connection): void {
-  const { database, begin, commit, rollback, rows } = connection;
-  for (const statement of [begin, commit, rollback]) statement.finalize();
-  rows[Symbol.dispose]();
-  database.close();
 }
 
 export class ConfigDbWriter implements Disposable {
@@ -130,10 +83,13 @@ export class ConfigDbWriter implements Disposable {
   readonly #identityChecks: Disposable;
   /** A thread writes a long transaction. */
   #inSteps = false;
+  /** It could not be opened again, after a -wal or -shm was lost. */
+  #isClosed = false;
   #abandoned: AbandonedTransaction | undefined;
   /** The last commit failed, and that was logged. */
   #failing = false;
   readonly #complaints: LogOnce;
+  readonly #sideComplaints: LogOnce;
   /** The file was replaced, its content could not be kept, and that was logged. */
   #notKept = false;
 
@@ -141,11 +97,15 @@ export class ConfigDbWriter implements Disposable {
     this.#file = options.file;
     this.#log = options.log;
     this.#complaints = new LogOnce((line) => options.log.error(line));
+    this.#sideComplaints = new LogOnce((line) => options.log.error(line));
     this.#sync = options.sync ?? "normal";
     this.#limits = options.checkpoints;
     this.#connection = connection;
     this.#checkpointer = this.#newCheckpointer();
-    this.#identityChecks = everySecond(() => this.#checkIdentity());
+    this.#identityChecks = everySecond(() => {
+      this.#checkIdentity();
+      this.#checkSides();
+    });
   }
 
   /** Opens the database, or makes it (mode 0600); one line that says why not. */
@@ -242,6 +202,8 @@ export class ConfigDbWriter implements Disposable {
       if (outcome === 0) committed();
       return outcome;
     }
+    // Before a thread opens another -wal, as in keepCopy.
+    this.#checkSides();
     const place = { ...this.#place, sync: this.#sync };
     const rows = { ...change, replaced: [rowOfRoot(change.root), ...change.replaced] };
     this.#inSteps = true;
@@ -280,6 +242,7 @@ export class ConfigDbWriter implements Disposable {
 
   /** Keeps a copy in `backup/` beside the database (upkeep.ts); a thread makes it. */
   keepCopy(reason: string): Steps<KeptCopy> {
+    this.#checkSides();
     return this.#copies.copy(this.#place, reason);
   }
 
@@ -351,6 +314,38 @@ export class ConfigDbWriter implements Disposable {
         );
       }
       this.#notKept = true;
+    }
+  }
+
+  /**
+   * When the -wal or -shm was removed or replaced, no other connection finds the changes in it,
+   * also none of our threads. Everything is moved into the database, which is then opened again.
+   */
+  #checkSides(): void {
+    if (this.#inSteps || this.#checkpointer.running) return;
+    const what = `the -wal or -shm of ${this.#file} was removed or replaced while it is served`;
+    try {
+      if (!this.#isClosed) {
+        const lost = lostSides(this.#connection);
+        if (lost.length === 0 || this.#replacement() !== undefined) return;
+        // False while another process reads the log: the next check follows in a second.
+        if (!checkpointTruncated(this.#connection.database)) return;
+        for (const path of lost) {
+          // SQLite would take its content for changes of this database.
+          const isForeign = (statSync(path, { throwIfNoEntry: false })?.size ?? 0) > 0;
+          if (isForeign) renameSync(path, `${path}.set-aside-${compactTime()}`);
+        }
+        disconnect(this.#connection);
+        this.#isClosed = true;
+      }
+      this.#connection = reconnect(this.#file, this.#sync);
+      this.#isClosed = false;
+      this.#log.error(`${what}. All changes are in the database itself now`);
+      this.#sideComplaints.clear();
+    } catch (error) {
+      this.#sideComplaints.say(
+        `${what}, and no new one can be made (${errorText(error)}): trying again each second`,
+      );
     }
   }
 

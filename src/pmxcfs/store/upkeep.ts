@@ -66,8 +66,11 @@ export function compact(database: Database): Compacted {
   return { before, after: sizes(database).bytes };
 }
 
-/** False while another process checkpoints: SQLite does not wait for that lock. */
-function checkpointTruncated(database: Database): boolean {
+/**
+ * Moves all of the WAL into the database, and truncates it. False while another process checkpoints
+ * or reads an older state: SQLite does not wait for that lock. Throws what SQLite throws.
+ */
+export function checkpointTruncated(database: Database): boolean {
   return selectAll(database, "PRAGMA wal_checkpoint(TRUNCATE)")[0]?.[0] === 0;
 }
 

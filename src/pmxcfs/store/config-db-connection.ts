@@ -1,0 +1,115 @@
+/**
+ * The connection that writes a config.db: opened with the settings of the C server. Remembers which
+ * files SQLite has opened, since others may be at their paths later.
+ * C counterpart: database.c, bdb_create.
+ */
+import { Database, type Statement } from "bun:sqlite";
+import { closeSync, openSync, statSync } from "node:fs";
+import { errorText } from "../../base/error-text.ts";
+import { demandRegularDatabase, makePrivate } from "../../platform/regular-file.ts";
+import { CheckpointLimits } from "./checkpointer.ts";
+import { demandTable } from "./config-writer.ts";
+import { RowStatements } from "./row-statements.ts";
+import { behindLinks } from "./sqlite/input-file.ts";
+
+/**
+ * How long a change blocks the serving thread for another process's write lock. (C waits 10 s, and
+ * all readers wait with it.) The caller then retries (replication/local.ts).
+ */
+export const BUSY_TIMEOUT_MS = 2;
+
+/** Durability: `normal` as C (a SIGKILL loses nothing, a power cut the last changes), or `full`. */
+export type SyncMode = "normal" | "full";
+
+/** A file as it was when SQLite had opened it. */
+interface OpenFile {
+  readonly path: string;
+  readonly device: number;
+  readonly inode: number;
+}
+
+/** An open config.db, with its statements. */
+export interface Connection {
+  readonly database: Database;
+  readonly begin: Statement;
+  readonly commit: Statement;
+  readonly rollback: Statement;
+  readonly rows: RowStatements;
+  /** Of the database. */
+  readonly device: number;
+  readonly inode: number;
+  /** Its -wal and -shm. */
+  readonly sides: readonly OpenFile[];
+}
+
+/**
+ * Opens as C does, and makes the file if it is missing; throws what SQLite throws, in C's words
+ * where it has some. Not for a database that this process has open (`reconnect`).
+ */
+export function connect(file: string, sync: SyncMode): Connection {
+  // Created here, since SQLite would use the umask's mode, and the content is private.
+  demandRegularDatabase(file);
+  closeSync(openSync(file, "a", 0o600));
+  makePrivate(file);
+  return reconnect(file, sync);
+}
+
+/** The same for a file that exists. Nothing but SQLite opens it. */
+export function reconnect(file: string, sync: SyncMode): Connection {
+  const { dev: device, ino: inode } = statSync(file);
+  const database = new Database(file, { readwrite: true, create: true });
+  try {
+    database.run(`PRAGMA busy_timeout = ${BUSY_TIMEOUT_MS}`);
+    try {
+      database.run("PRAGMA journal_mode = WAL");
+    } catch (error) {
+      throw new Error(`unable to set WAL mode: ${errorText(error)}`, { cause: error });
+    }
+    database.run(`PRAGMA synchronous = ${sync.toUpperCase()}`);
+    database.run("PRAGMA wal_autocheckpoint = 0");
+    database.run(`PRAGMA journal_size_limit = ${CheckpointLimits.keptWalBytes}`);
+    demandTable(database);
+    return {
+      database,
+      begin: database.prepare("BEGIN TRANSACTION"),
+      commit: database.prepare("COMMIT TRANSACTION"),
+      rollback: database.prepare("ROLLBACK TRANSACTION"),
+      rows: new RowStatements(database),
+      device,
+      inode,
+      // Beside the file that symlinks lead to; made by the read above.
+      sides: ["-wal", "-shm"].flatMap((suffix) => openFile(behindLinks(file) + suffix)),
+    };
+  } catch (error) {
+    database.close();
+    throw error;
+  }
+}
+
+function openFile(path: string): readonly OpenFile[] {
+  const found = statSync(path, { throwIfNoEntry: false });
+  return found === undefined ? [] : [{ path, device: found.dev, inode: found.ino }];
+}
+
+/** Whether it still is at its path; undefined when that cannot be found out now. */
+function isInPlace({ path, device, inode }: OpenFile): boolean | undefined {
+  try {
+    const there = statSync(path, { throwIfNoEntry: false });
+    return there?.dev === device && there.ino === inode;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Paths of its -wal and -shm at which these are no longer. */
+export function lostSides({ sides }: Connection): string[] {
+  return sides.filter((side) => isInPlace(side) === false).map(({ path }) => path);
+}
+
+/** Closes it. */
+export function disconnect(connection: Connection): void {
+  const { database, begin, commit, rollback, rows } = connection;
+  for (const statement of [begin, commit, rollback]) statement.finalize();
+  rows[Symbol.dispose]();
+  database.close();
+}
