@@ -13,6 +13,7 @@ import {
   symlinkSync,
   truncateSync,
 } from "node:fs";
+import { compactTime } from "../../src/base/compact-time.ts";
 import { openBackend } from "../../src/pmxcfs/store/open.ts";
 import { openTree } from "../../src/pmxcfs/store/open-tree.ts";
 import { silentLog } from "../../src/base/log.ts";
@@ -315,4 +316,26 @@ test.each([
   if (typeof left === "string") throw new Error(left);
   using again = left;
   expect([...again.entries()].map(({ name }) => name)).toEqual(["before", "after"]);
+});
+
+test("a database that cannot be kept leaves its -wal beside no other one", () => {
+  using directory = new TempDirectory();
+  using others = new TempDirectory();
+  const theirs = makeDb(others);
+  const file = directory.at("config.db");
+  const tree = openTree({ file, log: silentLog });
+  if (typeof tree === "string") throw new Error(tree);
+  apply(tree, mkdir("ours"));
+  renameSync(theirs, file);
+  // Directories under the names that ours would get stand for a full disk.
+  for (let second = 0; second < 60; second++)
+    mkdirSync(`${file}.replaced-${compactTime(Date.now() + 1000 * second)}`);
+  tree[Symbol.dispose]();
+  const names = readdirSync(directory.path).filter((name) => !name.includes("replaced"));
+  expect(names.toSorted()).toEqual([
+    "config.db",
+    expect.stringMatching(/^config\.db-wal\.set-aside-\w+$/),
+  ]);
+  using backend = open({ db: file });
+  expect(textOf(backend.memdb.read("storage.cfg")!)).toBe("dir: local\n");
 });

@@ -3,8 +3,8 @@
  * files SQLite has opened, since others may be at their paths later.
  * C counterpart: database.c, bdb_create.
  */
-import { Database, type Statement } from "bun:sqlite";
-import { closeSync, openSync, statSync } from "node:fs";
+import { constants, Database, type Statement } from "bun:sqlite";
+import { closeSync, openSync, renameSync, rmSync, statSync } from "node:fs";
 import { errorText } from "../../base/error-text.ts";
 import { demandRegularDatabase, makePrivate } from "../../platform/regular-file.ts";
 import { CheckpointLimits } from "./checkpointer.ts";
@@ -112,4 +112,19 @@ export function disconnect(connection: Connection): void {
   for (const statement of [begin, commit, rollback]) statement.finalize();
   rows[Symbol.dispose]();
   database.close();
+}
+
+/**
+ * Closes the connection of a file that has lost its path, and removes its -wal and -shm, which
+ * SQLite would apply to the file that is there now. Those of that file stay. `aside`: a suffix with
+ * which the -wal is renamed instead.
+ */
+export function leave(connection: Connection, aside?: string): void {
+  const own = connection.sides.filter((side) => isInPlace(side) === true);
+  connection.database.fileControl(constants.SQLITE_FCNTL_PERSIST_WAL, 1);
+  disconnect(connection);
+  for (const { path } of own) {
+    if (aside !== undefined && path.endsWith("-wal")) renameSync(path, path + aside);
+    else rmSync(path, { force: true });
+  }
 }

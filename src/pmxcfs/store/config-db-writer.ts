@@ -7,7 +7,6 @@
  * Nothing in this process may open and close config.db or its -shm besides SQLite: that would drop
  * all of the process's POSIX locks on it (fcntl(2)).
  */
-import { constants } from "bun:sqlite";
 import { renameSync, rmSync, statSync } from "node:fs";
 import { compactTime } from "../../base/compact-time.ts";
 import { Errno } from "../../base/errno.ts";
@@ -25,6 +24,7 @@ import {
   connect,
   type Connection,
   disconnect,
+  leave,
   lostSides,
   reconnect,
   type SyncMode,
@@ -44,7 +44,6 @@ import {
   compact,
   isWorthCompacting,
   type KeptCopy,
-  ownSideFiles,
   syncToDisk,
 } from "./upkeep.ts";
 
@@ -252,7 +251,9 @@ export class ConfigDbWriter implements Disposable {
     this.#identityChecks[Symbol.dispose]();
     this.#checkpointer[Symbol.dispose]();
     this.#copies[Symbol.dispose]();
-    disconnect(this.#connection);
+    // It may be all that is left of the state that could not be kept.
+    if (this.#notKept) leave(this.#connection, `.set-aside-${compactTime()}`);
+    else disconnect(this.#connection);
   }
 
   /** The open file, for threads that open it again. */
@@ -370,11 +371,7 @@ export class ConfigDbWriter implements Disposable {
     rmSync(kept, { force: true });
     const connection = this.#copiedTo(kept);
     this.#checkpointer[Symbol.dispose]();
-    // Closing must not remove files by name: those beside the new file may belong to it.
-    old.database.fileControl(constants.SQLITE_FCNTL_PERSIST_WAL, 1);
-    const sides = ownSideFiles(this.#file);
-    disconnect(old);
-    for (const path of sides) rmSync(path, { force: true });
+    leave(old);
     this.#connection = connection;
     this.#file = kept;
     this.#checkpointer = this.#newCheckpointer();

@@ -22,7 +22,6 @@ import { compactTimeWithMs } from "../../base/compact-time.ts";
 import { errorText } from "../../base/error-text.ts";
 import { demandRegularDatabase } from "../../platform/regular-file.ts";
 import { selectAll } from "./sqlite-rows.ts";
-import { behindLinks } from "./sqlite/input-file.ts";
 
 /** Smaller databases are not compacted by themselves. */
 const COMPACT_FROM_BYTES = 8 * 1024 * 1024;
@@ -187,18 +186,4 @@ function verifyCopy(database: Database, copy: string): string | undefined {
   const check = String(selectAll(opened, "PRAGMA quick_check(1)")[0]?.[0]);
   if (check !== "ok") return `the copy is damaged: ${check}`;
   return countRows(opened) === countRows(database) ? undefined : "the copy lacks rows";
-}
-
-/** Of the -wal and -shm beside `file`, those that this process has open. */
-export function ownSideFiles(file: string): string[] {
-  const open = new Set<string>();
-  for (const fd of readdirSync("/proc/self/fd")) {
-    const state = statSync(`/proc/self/fd/${fd}`, { throwIfNoEntry: false });
-    if (state !== undefined) open.add(`${state.dev}:${state.ino}`);
-  }
-  const real = behindLinks(file);
-  return [`${real}-wal`, `${real}-shm`].filter((path) => {
-    const state = statSync(path, { throwIfNoEntry: false });
-    return state !== undefined && open.has(`${state.dev}:${state.ino}`);
-  });
 }
