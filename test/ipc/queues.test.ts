@@ -4,6 +4,7 @@ import { Errno } from "../../src/base/errno.ts";
 import { IpcLimits } from "../../src/base/limits.ts";
 import type { Reply } from "../../src/ipc/handler.ts";
 import { asker, connectionOver, hostOf, makeRings } from "../support/connection.ts";
+import { eventually } from "../support/eventually.ts";
 import { RequestBuffers } from "../../src/ipc/connection/request-buffers.ts";
 import { Admission, PendingHandshakes } from "../../src/ipc/setup/admission.ts";
 import { RingDisposal } from "../../src/ipc/scheduling/ring-disposal.ts";
@@ -108,6 +109,36 @@ test("many connections with requests left share several turns, in order", async 
   expect(served.length).toBeWithin(1, 3);
   while (served.length < 7) await nextTurn();
   expect(served).toEqual([0, 1, 2, 3, 4, 5, 0]);
+});
+
+test("many replies that wait for room are retried in several turns, in order", async () => {
+  const turns: number[][] = [];
+  let turn: number[] | undefined;
+  const retry = (number: number): boolean => {
+    if (turn === undefined) {
+      turn = [];
+      turns.push(turn);
+      // Runs after all retries of this turn.
+      queueMicrotask(() => {
+        turn = undefined;
+      });
+    }
+    turn.push(number);
+    const until = performance.now() + 1.5;
+    while (performance.now() < until);
+    return false;
+  };
+  const queue = new RunQueue<Runnable>({ replyRetryMs: 1, replyDeadlineMs: 60_000 }, () => {});
+  const connections = Array.from({ length: 6 }, (_, number) => ({
+    stalledSince: performance.now(),
+    retry: () => retry(number),
+    end: () => {},
+  }));
+  for (const connection of connections) queue.addStalled(connection);
+  await eventually("all were retried twice", () => turns.flat().length >= 12);
+  for (const connection of connections) queue.remove(connection);
+  for (const numbers of turns) expect(numbers.length).toBeLessThan(3);
+  expect(turns.flat().slice(0, 12)).toEqual([0, 1, 2, 3, 4, 5, 0, 1, 2, 3, 4, 5]);
 });
 
 /** No bounds, except those that a test sets. */

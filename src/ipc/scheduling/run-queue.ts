@@ -5,8 +5,8 @@
 import { type CloseReason, readNoReply } from "../connection/close-reason.ts";
 
 /**
- * No connection's turn begins after this time of a turn of the event loop: thousands of clients
- * with full rings must not delay the sockets, the mount and the cluster.
+ * No connection's turn and no retry begins after this time of a turn of the event loop: thousands
+ * of clients with full rings must not delay the sockets, the mount and the cluster.
  */
 const TURN_MS = 2;
 
@@ -51,12 +51,12 @@ export class RunQueue<T extends Runnable> {
   }
 
   /**
-   * Retries the reply of `connection` every `replyRetryMs`; ends the connection after
-   * `replyDeadlineMs`.
+   * Retries the reply of `connection` every `replyRetryMs`, or less often if many wait; ends the
+   * connection after `replyDeadlineMs`.
    */
   addStalled(connection: T): void {
     this.#stalled.add(connection);
-    this.#retry ??= setInterval(() => this.#retryAll(), this.#settings.replyRetryMs);
+    this.#retry ??= setInterval(() => this.#retrySome(), this.#settings.replyRetryMs);
   }
 
   remove(connection: T): void {
@@ -78,15 +78,20 @@ export class RunQueue<T extends Runnable> {
     if (this.#ready.size > 0) this.#schedule();
   }
 
-  #retryAll(): void {
+  /** Retries the replies that were retried least recently; the others follow in later turns. */
+  #retrySome(): void {
     const now = performance.now();
+    let left = this.#stalled.size;
     for (const connection of this.#stalled) {
+      this.#stalled.delete(connection);
       if (connection.retry()) {
-        this.#stalled.delete(connection);
         this.add(connection);
       } else if (now - (connection.stalledSince ?? now) > this.#settings.replyDeadlineMs) {
         connection.end(readNoReply(this.#settings.replyDeadlineMs));
+      } else {
+        this.addStalled(connection);
       }
+      if (--left === 0 || performance.now() >= now + TURN_MS) break;
     }
     this.#stopTimer();
   }
