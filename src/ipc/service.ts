@@ -80,7 +80,7 @@ export class Service {
     this.#sockets = sockets;
     this.#log = new PeerLog(settings.log);
     this.#disposal = new RingDisposal(settings.setUpMsPerTurn);
-    this.#scheduler = new Scheduler(settings, () => sockets.isLoopReady);
+    this.#scheduler = new Scheduler(settings, sockets);
     this.#callbacks = {
       handler,
       buffers: new RequestBuffers(settings.minMessageBytes),

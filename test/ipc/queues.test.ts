@@ -1,14 +1,15 @@
 /** Rules 6 and 7 for single classes: bounds on resources, and fairness of turns. */
 import { expect, test } from "bun:test";
 import { Errno } from "../../src/base/errno.ts";
-import { IpcLimits } from "../../src/base/limits.ts";
-import type { Reply } from "../../src/ipc/handler.ts";
+import { IpcLimits, PollLimits } from "../../src/base/limits.ts";
+import type { Reply, Request } from "../../src/ipc/handler.ts";
 import { asker, connectionOver, hostOf, makeRings } from "../support/connection.ts";
 import { eventually } from "../support/eventually.ts";
 import { RequestBuffers } from "../../src/ipc/connection/request-buffers.ts";
 import { Admission, PendingHandshakes } from "../../src/ipc/setup/admission.ts";
 import { RingDisposal } from "../../src/ipc/scheduling/ring-disposal.ts";
 import { RunQueue, type Runnable } from "../../src/ipc/scheduling/run-queue.ts";
+import { Scheduler } from "../../src/ipc/scheduling/scheduler.ts";
 import { TimeSlicedQueue } from "../../src/ipc/scheduling/time-sliced-queue.ts";
 
 interface Peer {
@@ -109,6 +110,31 @@ test("many connections with requests left share several turns, in order", async 
   expect(served.length).toBeWithin(1, 3);
   while (served.length < 7) await nextTurn();
   expect(served).toEqual([0, 1, 2, 3, 4, 5, 0]);
+});
+
+test("clients that all send at once share several turns, in order", async () => {
+  using kept = new DisposableStack();
+  const served: number[] = [];
+  const handle = ({ peer }: Request): Errno => {
+    served.push(peer.number);
+    const until = performance.now() + 1.5;
+    while (performance.now() < until);
+    return Errno.EIO;
+  };
+  const host = hostOf(handle);
+  const connections = Array.from({ length: 6 }, (_, number) => {
+    const rings = makeRings(`together-${number}`, kept);
+    asker(rings)();
+    return connectionOver(rings, host, number);
+  });
+  const loop = { isLoopReady: false, turnStartNs: Bun.nanoseconds() };
+  const unpolled = { ...PollLimits, idleUs: 0 };
+  const scheduler = new Scheduler({ ...IpcLimits, poll: unpolled }, loop);
+  for (const connection of connections) scheduler.notified(connection);
+  expect(served.length).toBeLessThan(3);
+  while (served.length < 6) await nextTurn();
+  expect(served).toEqual([0, 1, 2, 3, 4, 5]);
+  for (const connection of connections) connection.disconnect("done");
 });
 
 test("many replies that wait for room are retried in several turns, in order", async () => {

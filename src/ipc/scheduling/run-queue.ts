@@ -8,7 +8,7 @@ import { type CloseReason, readNoReply } from "../connection/close-reason.ts";
  * No connection's turn and no retry begins after this time of a turn of the event loop: thousands
  * of clients with full rings must not delay the sockets, the mount and the cluster.
  */
-const TURN_MS = 2;
+export const TURN_MS = 2;
 
 export interface RunQueueSettings {
   readonly replyRetryMs: number;

@@ -6,7 +6,7 @@
  */
 import type { Connection } from "../connection/connection.ts";
 import { type PollSettings, RingPoller } from "./ring-poller.ts";
-import { RunQueue } from "./run-queue.ts";
+import { RunQueue, TURN_MS } from "./run-queue.ts";
 
 export interface SchedulerSettings {
   readonly poll: PollSettings;
@@ -16,19 +16,28 @@ export interface SchedulerSettings {
   readonly replyDeadlineMs: number;
 }
 
+/** The event loop, as far as the scheduler needs it. */
+export interface LoopState {
+  /** Whether other work is ready in the event loop. */
+  readonly isLoopReady: boolean;
+  /** When the sockets' part of the current turn began (Bun.nanoseconds()). */
+  readonly turnStartNs: number;
+}
+
 /** Divides the event loop between the connections of a service. */
 export class Scheduler {
   readonly #requestsPerTurn: number;
   readonly #poller: RingPoller<Connection>;
   readonly #runQueue: RunQueue<Connection>;
+  readonly #loop: LoopState;
 
-  /** `isLoopReady`: whether other work is ready in the event loop. */
-  constructor(settings: SchedulerSettings, isLoopReady: () => boolean) {
+  constructor(settings: SchedulerSettings, loop: LoopState) {
     this.#requestsPerTurn = settings.requestsPerTurn;
+    this.#loop = loop;
     this.#poller = new RingPoller(settings.poll, {
       serve: (connection, backToBackNs) => this.#serve(connection, backToBackNs),
       again: (connection) => this.again(connection),
-      isLoopReady,
+      isLoopReady: () => loop.isLoopReady,
     });
     this.#runQueue = new RunQueue(settings, (connection) => {
       this.#serveActive(connection, Bun.nanoseconds());
@@ -40,10 +49,17 @@ export class Scheduler {
     return this.#poller.isPolling;
   }
 
-  /** Notify bytes of `connection` have been read. */
+  /**
+   * Notify bytes of `connection` have been read: serves it, or after `TURN_MS` of this turn, which
+   * many clients used up that sent at once, in its place in the run queue.
+   */
   notified(connection: Connection): void {
     const sinceNs = Bun.nanoseconds();
     connection.predictor.woke(sinceNs);
+    if (sinceNs - this.#loop.turnStartNs >= TURN_MS * 1_000_000) {
+      this.#runQueue.add(connection);
+      return;
+    }
     connection.retry();
     const served = this.#serveActive(connection, sinceNs);
     if (served === 0) connection.stats.recvRetries++;

@@ -30,6 +30,7 @@ export class SocketLoop implements Disposable {
   readonly #members = new Map<number, SocketEvents>();
   #nextToken = 0;
   #turning = false;
+  #turnStartNs = 0;
 
   private constructor(set: EpollSet) {
     this.#set = set;
@@ -45,6 +46,11 @@ export class SocketLoop implements Disposable {
   /** Whether a descriptor of these sockets, or of another part of this process, is ready. */
   get isLoopReady(): boolean {
     return this.#watch.isLoopReady;
+  }
+
+  /** When the current turn, or the last one, began (Bun.nanoseconds()). */
+  get turnStartNs(): number {
+    return this.#turnStartNs;
   }
 
   /** Watches `fd` for reading; returns the token for `change` and `remove`. ENOSPC, ENOMEM. */
@@ -77,6 +83,7 @@ export class SocketLoop implements Disposable {
     // A handler may run the event loop, and a second turn would overwrite this turn's events.
     if (this.#turning) return;
     this.#turning = true;
+    this.#turnStartNs = Bun.nanoseconds();
     const count = this.#set.turn();
     for (let event = 0; event < count; event++) {
       const events = this.#members.get(this.#set.token(event));
