@@ -107,3 +107,32 @@ test("a poller has at most as many active connections as its table has rows", ()
   // The last connection takes the row of the first, whose requests are served before that.
   expect(served).toEqual([connections[0] as Polled]);
 });
+
+test("a connection that ends while the one that it replaces is served is not polled", async () => {
+  const { address, buffer } = allocatePermanent(PAGE_BYTES);
+  // The semaphore announces a request.
+  new Int32Array(buffer)[0] = 1;
+  const served: Polled[] = [];
+  let hasEnded = false;
+  const first = idleConnection(address);
+  const second: Polled = {
+    ...idleConnection(address),
+    get ended() {
+      return hasEnded;
+    },
+  };
+  const serve = (connection: Polled): number => {
+    served.push(connection);
+    // A handler that ends another connection, or sends an event to one with a broken event ring.
+    hasEnded = true;
+    poller.deactivate(second);
+    return 1;
+  };
+  const poller = new RingPoller<Polled>(
+    { ...PollLimits, activeConnections: 1 },
+    { serve, again() {}, isLoopReady: () => false },
+  );
+  for (const connection of [first, second]) poller.activate(connection, Bun.nanoseconds(), 1);
+  await eventually("the poller's turn", () => !poller.isPolling);
+  expect(served).toEqual([first]);
+});

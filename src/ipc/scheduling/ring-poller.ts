@@ -163,12 +163,13 @@ export class RingPoller<T extends Polled> {
 
   #admit(connection: T): void {
     const [first] = this.#active;
-    if (first !== undefined && this.#active.length >= this.#maxActive) {
-      // Served directly: activating it again would evict the next one.
-      if (this.#remove(first) && first.hasRequests) this.#callbacks.serve(first, 0);
-    }
+    const isFull = this.#active.length >= this.#maxActive;
+    const evicted = first !== undefined && isFull && this.#remove(first) ? first : undefined;
     this.#active.push(connection);
     this.#write();
+    // Served directly: activating it again would evict the next one. Only now, because its request
+    // may make the service end `connection`, which must then be in the table to be removed.
+    if (evicted?.hasRequests === true) this.#callbacks.serve(evicted, 0);
   }
 
   #write(): void {
