@@ -216,16 +216,24 @@ export class Directory implements FileDirectory {
     return shim.shim_file_new(this.fd, cString(name));
   }
 
+  /** Its names; undefined if there are more than `most`, or it cannot be listed. */
+  names(most: number): string[] | undefined {
+    const buffer = Buffer.alloc(4096);
+    const names: string[] = [];
+    rewindDirectory(this.fd);
+    while (names.length <= most) {
+      const entries = readDirectory(this.fd, buffer);
+      if (typeof entries === "number") return undefined;
+      if (entries.length === 0) return names;
+      const found = entries.map(({ name }) => name);
+      names.push(...found.filter((name) => name !== "." && name !== ".."));
+    }
+    return undefined;
+  }
+
   /** Whether it has no entries; false if it cannot be listed. */
   isEmpty(): boolean {
-    const buffer = Buffer.alloc(4096);
-    rewindDirectory(this.fd);
-    for (;;) {
-      const entries = readDirectory(this.fd, buffer);
-      if (typeof entries === "number") return false;
-      if (entries.length === 0) return true;
-      if (entries.some(({ name }) => name !== "." && name !== "..")) return false;
-    }
+    return this.names(0) !== undefined;
   }
 
   get inode(): number {

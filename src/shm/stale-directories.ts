@@ -24,6 +24,9 @@ const FIRST_PID_NAMESPACE = "pid:[4026531836]";
 /** A directory that was changed more recently may still be under construction. */
 const YOUNG_S = 5;
 
+/** A ring directory has six files. A user may put any number into one that is named like it. */
+const MOST_FILES = 64;
+
 /** Whether the server of a ring directory is alive, as far as this process can see. */
 export type Liveness = "alive" | "dead" | "unknown";
 
@@ -88,6 +91,11 @@ export class StaleDirectories {
     this.#proc = proc;
   }
 
+  /** The names that look like ring directories. */
+  names(): string[] {
+    return (namesIn(this.#path) ?? []).filter((name) => parseDirectoryName(name) !== undefined);
+  }
+
   /** Whether the server of ring directory `name` is alive; unknown for other names. */
   async livenessOf(name: string): Promise<Liveness> {
     const parts = parseDirectoryName(name);
@@ -97,7 +105,9 @@ export class StaleDirectories {
     const entry = this.#shm.lookAt(name);
     const mayOpen = process.geteuid?.() === 0 || entry?.uid === process.geteuid?.();
     if (entry === undefined || !entry.isDirectory || !mayOpen) return "unknown";
-    const header = this.#header(name);
+    const files = this.#filesOf(name);
+    if (files === undefined) return "unknown";
+    const header = files.find((file) => REQUEST_HEADER.test(file));
     const mayBeNew = this.#isLive(serverPid) || header === undefined;
     if (entry.ageS < YOUNG_S && mayBeNew) return this.#byLock(name, header, "unknown");
     // The directory is empty: its client has unlinked the files.
@@ -105,8 +115,12 @@ export class StaleDirectories {
     return this.#byLock(name, header, "dead");
   }
 
-  #header(name: string): string | undefined {
-    return namesIn(`${this.#path}/${name}`)?.find((file) => REQUEST_HEADER.test(file));
+  /** The files in directory `name`; undefined: it has too many, or cannot be listed. */
+  #filesOf(name: string): string[] | undefined {
+    const opened = this.#shm.openSub(name);
+    if (typeof opened === "number") return undefined;
+    using directory = opened;
+    return directory.names(MOST_FILES);
   }
 
   /** Alive if another process holds the lock on `header`; `unlocked` if none does. */
@@ -149,7 +163,7 @@ export class StaleDirectories {
     const opened = this.#shm.openSub(name);
     if (typeof opened === "number") return false;
     using directory = opened;
-    const files = namesIn(`${this.#path}/${name}`);
+    const files = directory.names(MOST_FILES);
     if (files === undefined) return false;
     // An empty one may be another service's, but must have been made by this program.
     if (files.length === 0 && parseDirectoryName(name)?.isOurs !== true) return false;
@@ -162,11 +176,6 @@ export class StaleDirectories {
 
 /** Time of one slice of the search; other work runs between slices. */
 const SLICE_MS = 2;
-
-/** Names that look like ring directories in /dev/shm. */
-function ringDirectoryNames(path: string): string[] {
-  return (namesIn(path) ?? []).filter((name) => parseDirectoryName(name) !== undefined);
-}
 
 /**
  * Removes the directories that dead servers of `service` left, in slices of 2 ms, because any user
@@ -181,7 +190,7 @@ export async function sweepStaleDirectories(
   const stale = new StaleDirectories(shm);
   let removed = 0;
   let sliceEnd = performance.now() + SLICE_MS;
-  for (const name of ringDirectoryNames(SHM)) {
+  for (const name of stale.names()) {
     if (performance.now() >= sliceEnd) {
       await new Promise((resolve) => {
         setImmediate(resolve);

@@ -7,7 +7,7 @@ import { mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Directory } from "../../src/platform/files.ts";
-import { RingDirectory, SHM } from "../../src/shm/ring-directory.ts";
+import { newDirectoryName, RingDirectory, SHM } from "../../src/shm/ring-directory.ts";
 import { StaleDirectories } from "../../src/shm/stale-directories.ts";
 import { PAGE_BYTES } from "../../src/platform/memory.ts";
 import { eventually } from "../support/eventually.ts";
@@ -56,6 +56,18 @@ test("other directories, and libqb's whose pid is alive, are kept", async () => 
     expect(await stale.livenessOf(name)).toBe("unknown");
   }
   expect(await stale.livenessOf(`qb-${process.ppid}-1-1-AbCdEf`)).toBe("alive");
+});
+
+test("a directory with more files than a ring directory has is not listed to its end", async () => {
+  const name = newDirectoryName(1, 5);
+  mkdirSync(`${SHM}/${name}`);
+  writeFileSync(`${SHM}/${name}/qb-request-${SERVICE}-header`, "");
+  const stale = new StaleDirectories(shm);
+  expect(await stale.livenessOf(name)).toBe("dead");
+  for (let i = 0; i < 64; i++) writeFileSync(`${SHM}/${name}/${i}`, "");
+  expect(await stale.livenessOf(name)).toBe("unknown");
+  expect(stale.remove(name, SERVICE)).toBe(false);
+  rmSync(`${SHM}/${name}`, { recursive: true });
 });
 
 asRoot("a process whose mappings cannot be read does not stop the event loop", async () => {
