@@ -12,6 +12,8 @@ import { native } from "../support/native.ts";
 import { startService, uniqueName, type Service } from "../support/service.ts";
 import { eventually } from "../support/eventually.ts";
 import { SOURCES } from "../compat/run-compat.ts";
+import { ConnectionResponse } from "../../src/wire/qb.ts";
+import type { Span } from "../../src/wire/struct.ts";
 import { FakeServer } from "./fake-server.ts";
 
 function result<T>(answer: T | Errno | QbFailure): T {
@@ -138,6 +140,19 @@ describe("reconnecting", () => {
     expect(response instanceof QbFailure ? String(response) : response.body.toString()).toBe(
       "waited",
     );
+  });
+
+  test("a connection that cannot be made is tried once per call, as in IPCC.xs", async () => {
+    let attempts = 0;
+    const answer = (span: Span): void => {
+      attempts++;
+      ConnectionResponse.write.error(span, Errno.EMFILE);
+    };
+    using server = new FakeServer(uniqueName(), { answer });
+    using connection = new PveConnection(server.name, { timeoutMs: 5000 });
+    const response = await connection.sendRecv(1);
+    expect(response instanceof QbFailure && response.kind).toBe("refused");
+    expect(attempts).toBe(1);
   });
 
   test("a call that timed out is not sent twice", async () => {

@@ -42,24 +42,29 @@ export class PveConnection implements Disposable {
     return client instanceof QbFailure ? client : undefined;
   }
 
-  /** One request and its response; reports a failure only after a second try. */
+  /**
+   * One request and its response. If the connection fails, it is made anew, once; a connection that
+   * cannot be made is reported at once.
+   */
   async sendRecv(
     id: number,
     body?: Uint8Array,
     options: CallOptions = {},
   ): Promise<QbResponse | QbFailure> {
-    const first = await this.#attempt(id, body, options);
-    if (!(first instanceof QbFailure) || !worthAnother(first)) return first;
-    return await this.#attempt(id, body, options);
+    const client = await this.#connected();
+    if (client instanceof QbFailure) return client;
+    const response = await this.#exchange(client, id, body, options);
+    if (!(response instanceof QbFailure) || !worthAnother(response)) return response;
+    const next = await this.#connected();
+    return next instanceof QbFailure ? next : await this.#exchange(next, id, body, options);
   }
 
-  async #attempt(
+  async #exchange(
+    client: QbClient,
     id: number,
     body: Uint8Array | undefined,
     options: CallOptions,
   ): Promise<QbResponse | QbFailure> {
-    const client = await this.#connected();
-    if (client instanceof QbFailure) return client;
     const response = await client.sendRecv(id, body, options);
     if (response instanceof QbFailure && worthAnother(response)) this.#drop(client);
     return response;
