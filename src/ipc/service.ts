@@ -105,7 +105,7 @@ export class Service {
 
   /**
    * Publishes `name` and serves it until `stop`. A failure says what prevents it: the name is taken
-   * (EADDRINUSE, with its owner), the name is too long (ENAMETOOLONG), /dev/shm is missing or full.
+   * (EADDRINUSE, with its owner), the name is too long (ENAMETOOLONG), /dev/shm is missing.
    */
   static start(
     name: string,

@@ -3,6 +3,7 @@
  * clients connected; no more descriptors. Uses its own namespaces where needed.
  */
 import { expect, setDefaultTimeout, test } from "bun:test";
+import { Errno } from "../../src/base/errno.ts";
 import { IpcLimits } from "../../src/base/limits.ts";
 import { eventually } from "../support/eventually.ts";
 import { isRunning } from "../support/process-state.ts";
@@ -18,10 +19,10 @@ setDefaultTimeout(60_000);
 const isRoot = process.getuid?.() === 0;
 const asRoot = testUnless(isRoot ? undefined : "needs root, to mount");
 
-/** An echo server with its own /dev/shm, with these mount options. */
-async function inItsOwnShm(mountOptions: string): Promise<Service> {
-  const mount = `mount -t tmpfs -o ${mountOptions} tmpfs /dev/shm && exec "$@"`;
-  const isolate = ["unshare", "-m", "sh", "-c", mount, "sh"];
+/** An echo server with its own /dev/shm, with these mount options; `first` runs before it. */
+async function inItsOwnShm(mountOptions: string, first = "true"): Promise<Service> {
+  const mount = `mount -t tmpfs -o ${mountOptions} tmpfs /dev/shm && { (${first}) || :; }`;
+  const isolate = ["unshare", "-m", "sh", "-c", `${mount} && exec "$@"`, "sh"];
   return await startService((name) => [...isolate, ...echoCommand(name)]);
 }
 
@@ -80,9 +81,19 @@ asRoot("a full /dev/shm refuses connects until there is room again", async () =>
   await survives("size=24m", "dd if=/dev/zero of=/dev/shm/filler bs=64k; true");
 });
 
+const USE_UP_INODES = "i=0; while : > /dev/shm/filler$i; do i=$((i + 1)); done; true";
+
 asRoot("a /dev/shm out of inodes refuses connects until there are some again", async () => {
-  const fill = "i=0; while : > /dev/shm/filler$i; do i=$((i + 1)); done; true";
-  await survives("size=200m,nr_inodes=120", fill);
+  await survives("size=200m,nr_inodes=120", USE_UP_INODES);
+});
+
+asRoot("a server starts although another user has used up the inodes of /dev/shm", async () => {
+  await using server = await inItsOwnShm("size=200m,nr_inodes=120", USE_UP_INODES);
+  await eventually("why", () => server.output.includes("/dev/shm is out of inodes"));
+  expect(await tryConnect(server)).toBe(Errno.ENOSPC);
+  runInside(server, "rm -f /dev/shm/filler*");
+  await eventually("connects work", async () => (await tryConnect(server)) === 0);
+  expect(await server.stop()).toBe(0);
 });
 
 asRoot("prepared rings are given up when memory is short", async () => {

@@ -36,7 +36,11 @@ function fail(error: Errno, message: string): ListenFailure {
   return { error, message };
 }
 
-/** Opens /dev/shm, the place of the rings; checks that directories can be made in it. */
+/**
+ * Opens /dev/shm, the place of the rings; checks that directories can be made in it. That it is out
+ * of inodes is no failure: any user can use them up, and the search for the directories of dead
+ * servers, which comes after this, may free some.
+ */
 export function openShm(log: Log): Directory | ListenFailure {
   const shm = Directory.open(SHM);
   if (typeof shm === "number") {
@@ -46,6 +50,10 @@ export function openShm(log: Log): Directory | ListenFailure {
   // A new name: any user can make directories in /dev/shm.
   const probe = newDirectoryName(0, 0);
   const made = shm.makeSub(probe);
+  if (made === Errno.ENOSPC) {
+    log.warn(`${SHM} is out of inodes: clients are refused until it has some; see df -i ${SHM}`);
+    return shm;
+  }
   if (typeof made === "number") {
     shm[Symbol.dispose]();
     const why = `cannot make a directory in ${SHM} (${errnoText(made)}), and clients get their`;
