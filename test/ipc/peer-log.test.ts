@@ -1,7 +1,13 @@
-/** Rule 10: log lines that peers cause are bounded; those left out are counted, but not built. */
+/**
+ * Rule 10: log lines that peers cause are bounded; those left out are counted, but not built. A
+ * line about a lack of memory does not say that /dev/shm is full.
+ */
 import { expect, jest, test } from "bun:test";
+import { Errno } from "../../src/base/errno.ts";
+import { settingsOf } from "../../src/ipc/options.ts";
 import { PeerLog } from "../../src/ipc/setup/peer-log.ts";
-import { createLog } from "../../src/base/log.ts";
+import { RefusalTexts } from "../../src/ipc/setup/refusal-texts.ts";
+import { createLog, silentLog } from "../../src/base/log.ts";
 
 function listening(): { log: PeerLog; lines: string[] } {
   const lines: string[] = [];
@@ -39,4 +45,12 @@ test("after the interval it logs how many were left out, and writes again", () =
   } finally {
     jest.useRealTimers();
   }
+});
+
+test("rings that cannot be mapped for lack of memory are not reported as a full /dev/shm", () => {
+  const handler = { authenticate: () => Errno.EPERM, handle: () => Errno.EIO };
+  const texts = new RefusalTexts(handler, settingsOf({ log: silentLog }));
+  const line = texts.noRings({ pid: process.pid, uid: 33, gid: 33 }, Errno.ENOMEM, 1_000_000);
+  expect(line).toContain("Cannot allocate memory (ENOMEM)");
+  expect(line).not.toContain("ENOSPC");
 });

@@ -89,7 +89,7 @@ export class RefusalTexts {
     const who = `cannot make rings in ${SHM} for ${describePeer(peer)}`;
     if (error === Errno.ENOSPC && shmSpace().freeBytes > bytes)
       return `${who}: ${this.#noInodes()}`;
-    if (error === Errno.ENOSPC || error === Errno.ENOMEM) return `${who}: ${this.#noSpace(bytes)}`;
+    if (error === Errno.ENOSPC) return `${who}: ${this.#noSpace(bytes)}`;
     const why = `${errnoText(error)} (${errnoName(error)})`;
     if (error !== Errno.EPERM) return `${who}: ${why}`;
     return (
