@@ -17,8 +17,8 @@ interface Peer {
   readonly name: string;
 }
 
-function peerOf(pid: number, name: string): Peer {
-  return { peer: { pid, uid: 33, gid: 33 }, name };
+function peerOf(pid: number, name: string, uid = 33): Peer {
+  return { peer: { pid, uid, gid: uid }, name };
 }
 
 function nextTurn(): Promise<void> {
@@ -43,6 +43,19 @@ test("work that exceeds its turn goes on in the next one, process by process", a
   expect(done).toEqual(["a1", "a2", "b1", "a3"]);
 });
 
+test("the many processes of one user do not delay the first job of another user", async () => {
+  const done: string[] = [];
+  const queue = new TimeSlicedQueue<Peer>(1, ({ name }) => {
+    done.push(name);
+    const until = performance.now() + 1.5;
+    while (performance.now() < until);
+  });
+  for (const pid of [1, 2, 3, 4]) queue.add(peerOf(pid, `www-data ${pid}`));
+  queue.add(peerOf(5, "root", 0));
+  while (queue.size > 0) await nextTurn();
+  expect(done).toEqual(["www-data 1", "www-data 2", "root", "www-data 3", "www-data 4"]);
+});
+
 test("removed jobs are not done, and finish() does the others", () => {
   const done: string[] = [];
   const queue = new TimeSlicedQueue<Peer>(0, ({ name }) => void done.push(name));
@@ -61,7 +74,7 @@ test("rings of ended connections are removed at once only as far as their memory
   const disposal = new RingDisposal(0);
   for (let number = 0; number < 5; number++) {
     const rings = { bytes: 100, [Symbol.dispose]: () => void removed.push(number) };
-    disposal.add(rings, { pid: 1 });
+    disposal.add(rings, { uid: 33, pid: 1 });
   }
   expect([removed, disposal.bytes]).toEqual([[], 500]);
   disposal.free(150);

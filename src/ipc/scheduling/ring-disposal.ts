@@ -13,8 +13,10 @@ const DELAY_MS = 2;
 /** What the removal needs of a ring directory. */
 type Removable = Disposable & Pick<RingDirectory, "bytes">;
 
+type Owner = Pick<Credentials, "uid" | "pid">;
+
 interface DisposalJob {
-  readonly peer: Pick<Credentials, "pid">;
+  readonly peer: Owner;
   readonly rings: Removable;
 }
 
@@ -39,7 +41,7 @@ export class RingDisposal {
     return this.#bytes;
   }
 
-  add(rings: Removable, peer: Pick<Credentials, "pid">): void {
+  add(rings: Removable, peer: Owner): void {
     this.#bytes += rings.bytes;
     this.#delayed.push({ rings, peer });
     this.#timer ??= setTimeout(() => this.#start(), DELAY_MS);

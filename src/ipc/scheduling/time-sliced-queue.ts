@@ -1,20 +1,20 @@
 /**
- * Time-sliced work queue, round-robin by client pid. Making rings takes 1 ms, or 20 ms for the
- * largest, and hundreds of clients may connect or disconnect at once. So the time spent on it per
- * turn of the event loop is bounded, and a process with many jobs does not delay the first job of
- * another.
+ * Time-sliced work queue, round-robin by the client's user, then by its process. Making rings takes
+ * 1 ms, or 20 ms for the largest, and hundreds of clients may connect or disconnect at once. So the
+ * time spent on it per turn of the event loop is bounded, and a process with many jobs, or a user
+ * with many processes, does not delay the first job of another.
  */
 
 /** A job for the process `peer`. */
 export interface QueuedJob {
-  readonly peer: { readonly pid: number };
+  readonly peer: { readonly uid: number; readonly pid: number };
 }
 
 export class TimeSlicedQueue<T extends QueuedJob> {
   readonly #msPerTurn: number;
   readonly #work: (job: T) => void;
-  /** By pid; the process whose turn is next comes first. */
-  readonly #jobs = new Map<number, Set<T>>();
+  /** By uid, then by pid; the user and the process whose turn is next come first. */
+  readonly #jobs = new Map<number, Map<number, Set<T>>>();
   #spentMs = 0;
   #scheduled = false;
 
@@ -26,15 +26,18 @@ export class TimeSlicedQueue<T extends QueuedJob> {
 
   /** Does `job` at once if this turn has time left, else in a later turn. */
   add(job: T): void {
-    const { pid } = job.peer;
-    const ofProcess = this.#jobs.get(pid) ?? new Set();
-    this.#jobs.set(pid, ofProcess.add(job));
+    const { uid, pid } = job.peer;
+    const ofUser = this.#jobs.get(uid) ?? new Map<number, Set<T>>();
+    const ofProcess = ofUser.get(pid) ?? new Set<T>();
+    this.#jobs.set(uid, ofUser.set(pid, ofProcess.add(job)));
     this.#run();
   }
 
   get size(): number {
     let size = 0;
-    for (const ofProcess of this.#jobs.values()) size += ofProcess.size;
+    for (const ofUser of this.#jobs.values()) {
+      for (const ofProcess of ofUser.values()) size += ofProcess.size;
+    }
     return size;
   }
 
@@ -49,9 +52,12 @@ export class TimeSlicedQueue<T extends QueuedJob> {
 
   /** Cancels `job`. */
   remove(job: T): void {
-    const { pid } = job.peer;
-    const ofProcess = this.#jobs.get(pid);
-    if (ofProcess?.delete(job) === true && ofProcess.size === 0) this.#jobs.delete(pid);
+    const { uid, pid } = job.peer;
+    const ofUser = this.#jobs.get(uid);
+    const ofProcess = ofUser?.get(pid);
+    if (ofProcess?.delete(job) !== true || ofProcess.size > 0) return;
+    ofUser?.delete(pid);
+    if (ofUser?.size === 0) this.#jobs.delete(uid);
   }
 
   #run(): void {
@@ -65,17 +71,15 @@ export class TimeSlicedQueue<T extends QueuedJob> {
     }
   }
 
-  /** Takes the first job of the process whose turn it is, and moves the process to the end. */
+  /** Takes the job whose turn it is, and moves its process and its user to the end. */
   #next(): T | undefined {
-    for (const [pid, ofProcess] of this.#jobs) {
-      this.#jobs.delete(pid);
-      for (const job of ofProcess) {
-        ofProcess.delete(job);
-        if (ofProcess.size > 0) this.#jobs.set(pid, ofProcess);
-        return job;
-      }
-    }
-    return undefined;
+    const [first] = this.#jobs;
+    if (first === undefined) return undefined;
+    const [uid, ofUser] = first;
+    this.#jobs.delete(uid);
+    const job = firstOf(ofUser);
+    if (ofUser.size > 0) this.#jobs.set(uid, ofUser);
+    return job;
   }
 
   #schedule(): void {
@@ -87,4 +91,17 @@ export class TimeSlicedQueue<T extends QueuedJob> {
       this.#run();
     });
   }
+}
+
+/** Takes the first job of the first process, and moves that process to the end. */
+function firstOf<T>(ofUser: Map<number, Set<T>>): T | undefined {
+  for (const [pid, ofProcess] of ofUser) {
+    ofUser.delete(pid);
+    for (const job of ofProcess) {
+      ofProcess.delete(job);
+      if (ofProcess.size > 0) ofUser.set(pid, ofProcess);
+      return job;
+    }
+  }
+  return undefined;
 }
