@@ -114,6 +114,7 @@ test("many connections with requests left share several turns, in order", async 
   });
   const connections = Array.from({ length: 6 }, (_, number) => ({
     number,
+    caller: { uid: 33, pid: 1 },
     stalledSince: undefined,
     retry: () => true,
     end: () => {},
@@ -123,6 +124,20 @@ test("many connections with requests left share several turns, in order", async 
   expect(served.length).toBeWithin(1, 3);
   while (served.length < 7) await nextTurn();
   expect(served).toEqual([0, 1, 2, 3, 4, 5, 0]);
+});
+
+test("the many connections of one user do not delay those of another user", async () => {
+  const served: number[] = [];
+  const queue = new RunQueue(IpcLimits, ({ number }: { number: number } & Runnable) => {
+    served.push(number);
+  });
+  // 3 is root's.
+  for (const [number, uid] of [33, 33, 33, 0].entries()) {
+    const caller = { uid, pid: number };
+    queue.add({ number, caller, stalledSince: undefined, retry: () => true, end: () => {} });
+  }
+  await nextTurn();
+  expect(served).toEqual([0, 3, 1, 2]);
 });
 
 test("clients that all send at once share several turns, in order", async () => {
@@ -169,6 +184,7 @@ test("many replies that wait for room are retried in several turns, in order", a
   };
   const queue = new RunQueue<Runnable>({ replyRetryMs: 1, replyDeadlineMs: 60_000 }, () => {});
   const connections = Array.from({ length: 6 }, (_, number) => ({
+    caller: { uid: 33, pid: number },
     stalledSince: performance.now(),
     retry: () => retry(number),
     end: () => {},

@@ -4,7 +4,7 @@
  * wait for that.
  */
 import type { RingDirectory } from "../../shm/ring-directory.ts";
-import type { Credentials } from "../../platform/socket.ts";
+import type { JobOwner } from "./fair-queue.ts";
 import { TimeSlicedQueue } from "./time-sliced-queue.ts";
 
 /** After this delay, a client that hung up has usually unmapped its rings. */
@@ -13,10 +13,8 @@ const DELAY_MS = 2;
 /** What the removal needs of a ring directory. */
 type Removable = Disposable & Pick<RingDirectory, "bytes">;
 
-type Owner = Pick<Credentials, "uid" | "pid">;
-
 interface DisposalJob {
-  readonly peer: Owner;
+  readonly peer: JobOwner;
   readonly rings: Removable;
 }
 
@@ -41,7 +39,7 @@ export class RingDisposal {
     return this.#bytes;
   }
 
-  add(rings: Removable, peer: Owner): void {
+  add(rings: Removable, peer: JobOwner): void {
     this.#bytes += rings.bytes;
     this.#delayed.push({ rings, peer });
     this.#timer ??= setTimeout(() => this.#start(), DELAY_MS);

@@ -3,6 +3,7 @@
  * their ring, and those whose reply waits for room. No timer runs while there are none.
  */
 import { type CloseReason, readNoReply } from "../connection/close-reason.ts";
+import { FairQueue, type JobOwner } from "./fair-queue.ts";
 
 /**
  * No connection's turn and no retry begins after this time of a turn of the event loop: thousands
@@ -17,6 +18,7 @@ export interface RunQueueSettings {
 
 /** What the queue needs of a connection. */
 export interface Runnable {
+  readonly caller: JobOwner;
   /** Since when a reply waits for room (performance.now()); undefined if none does. */
   readonly stalledSince: number | undefined;
   /** Tries to send that reply again; true when no reply waits any more. */
@@ -27,7 +29,7 @@ export interface Runnable {
 export class RunQueue<T extends Runnable> {
   readonly #settings: RunQueueSettings;
   readonly #serve: (connection: T) => void;
-  readonly #ready = new Set<T>();
+  readonly #ready = new FairQueue<T>(({ caller }) => caller);
   readonly #stalled = new Set<T>();
   #isScheduled = false;
   #retry: Timer | undefined;
@@ -68,12 +70,12 @@ export class RunQueue<T extends Runnable> {
   #run(): void {
     this.#isScheduled = false;
     const end = performance.now() + TURN_MS;
-    // Those that are added meanwhile wait for the next turn.
-    let left = this.#ready.size;
-    for (const connection of this.#ready) {
-      this.#ready.delete(connection);
+    // At most as many as wait now: one that is added again does not keep the loop from other work.
+    for (let left = this.#ready.size; left > 0; left--) {
+      const connection = this.#ready.next();
+      if (connection === undefined) break;
       this.#serve(connection);
-      if (--left === 0 || performance.now() >= end) break;
+      if (performance.now() >= end) break;
     }
     if (this.#ready.size > 0) this.#schedule();
   }
