@@ -4,6 +4,8 @@ import { readFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { stepAside } from "../../src/platform/processors.ts";
 import { eventually } from "../support/eventually.ts";
+import { native } from "../support/native.ts";
+import { shortestMs } from "../support/shortest.ts";
 import { testUnless } from "../support/unless.ts";
 
 const children: Bun.Subprocess[] = [];
@@ -53,6 +55,19 @@ testUnless(oneOnly)("a thread does not move for a process that sleeps or is gone
   await eventually("cat sleeps", () => statOf(sleeping).state === "S");
   for (let i = 0; i < 100; i++) expect(stepAside(sleeping)).toBe(false);
   expect(stepAside(2 ** 31 - 1)).toBe(false);
+});
+
+test("thousands of threads of a process cost its server no time", async () => {
+  const [few, many] = await Promise.all(
+    [1, 4000].map(async (threads) => {
+      const child = Bun.spawn([native("many-threads"), String(threads)], { stdout: "pipe" });
+      children.push(child);
+      const { value } = await child.stdout.getReader().read();
+      expect(Number(new TextDecoder().decode(value))).toBe(threads);
+      return shortestMs(50, () => stepAside(child.pid));
+    }),
+  );
+  expect(many).toBeLessThan(5 * (few ?? 0));
 });
 
 test("a pid without a process has no effect", () => {
