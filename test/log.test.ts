@@ -1,6 +1,6 @@
 /** The log: three formats, levels, bounds, and debug output switched on and off in a server. */
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
-import { closeSync, constants, mkdtempSync, openSync, readSync, rmSync, writeSync } from "node:fs";
+import { mkdtempSync, rmSync, writeSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { LogLimits } from "../src/base/limits.ts";
@@ -12,6 +12,7 @@ import {
   type LogLevel,
 } from "../src/base/log.ts";
 import { eventually } from "./support/eventually.ts";
+import { Fifo } from "./support/fifo.ts";
 import { QbClient } from "./support/qb-client.ts";
 import { echoCommand, type Service, startService } from "./support/service.ts";
 import { ringDirectories } from "./support/shm.ts";
@@ -208,19 +209,6 @@ function fill(pipe: number): void {
   }
 }
 
-/** The content of a pipe, without waiting for more. */
-function drain(pipe: number): string {
-  const bytes = Buffer.alloc(64 * 1024);
-  let text = "";
-  for (;;) {
-    try {
-      text += bytes.toString("latin1", 0, readSync(pipe, bytes));
-    } catch {
-      return text;
-    }
-  }
-}
-
 /** Logs three times the bytes that are buffered at most, then a line for each byte of its stdin. */
 const FLOOD = `
   import { createLog } from ${JSON.stringify(LOG)};
@@ -233,17 +221,15 @@ const FLOOD = `
 describe("a process", () => {
   test("buffers lines for a late reader up to a bound, and counts the others", async () => {
     const directory = mkdtempSync(join(tmpdir(), "pmxcfs-ipc-log-"));
-    const fifo = join(directory, "stderr");
-    Bun.spawnSync(["mkfifo", fifo]);
-    const reader = openSync(fifo, constants.O_RDWR | constants.O_NONBLOCK);
-    fill(reader);
-    const words = ["sh", "-c", `exec "$@" 2>${fifo}`, "sh", process.execPath, "-e", FLOOD];
+    using fifo = new Fifo(join(directory, "stderr"));
+    fill(fifo.fd);
+    const words = ["sh", "-c", `exec "$@" 2>${fifo.path}`, "sh", process.execPath, "-e", FLOOD];
     const child = Bun.spawn(words, { stdin: "pipe", stdout: "pipe" });
     try {
       await child.stdout.getReader().read();
       let text = "";
       const lost = await eventually("the number of lost lines", () => {
-        text += drain(reader);
+        text += fifo.taken();
         void child.stdin.write("x");
         void child.stdin.flush();
         return /warning: dropped (\d+) lines? before the previous one/.exec(text)?.[1];
@@ -253,7 +239,6 @@ describe("a process", () => {
     } finally {
       child.kill();
       await child.exited;
-      closeSync(reader);
       rmSync(directory, { recursive: true });
     }
   });
@@ -303,19 +288,17 @@ describe("a server", () => {
 
   test("serves with a stderr that is full, and with one that has no reader", async () => {
     const directory = mkdtempSync(join(tmpdir(), "pmxcfs-ipc-log-"));
-    const fifo = join(directory, "stderr");
-    Bun.spawnSync(["mkfifo", fifo]);
-    const reader = openSync(fifo, constants.O_RDWR | constants.O_NONBLOCK);
+    const fifo = new Fifo(join(directory, "stderr"));
     try {
-      const words = ["sh", "-c", `exec "$@" 2>${fifo}`, "sh"];
+      const words = ["sh", "-c", `exec "$@" 2>${fifo.path}`, "sh"];
       const start = () =>
         startService((name) => [...words, ...echoCommand(name), "--log-level", "debug"]);
-      fill(reader);
+      fill(fifo.fd);
       await using full = await start();
       await connectOnce(full);
       expect(await full.stop()).toBe(0);
       await using unread = await start();
-      closeSync(reader);
+      fifo[Symbol.dispose]();
       await connectOnce(unread);
       await connectOnce(unread);
       expect(await unread.stop()).toBe(0);

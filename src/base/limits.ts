@@ -100,7 +100,7 @@ export const LogLimits = {
   requestChars: 400,
   /** Bytes of a body that are decoded for the log; more than the longest fixed layout, 528. */
   requestBytes: KiB,
-  /** Bytes of lines buffered while stderr is not read; further lines are dropped. */
+  /** Bytes of lines buffered while stderr, or a trace's stdout, is not read; more are dropped. */
   unreadBytes: MiB,
 } as const;
 

@@ -5,6 +5,7 @@
  */
 import { createConsola, type ConsolaInstance, type LogObject } from "consola/basic";
 import { formatWithOptions } from "node:util";
+import { boundedWriter } from "./bounded-writer.ts";
 import { counted } from "./counted.ts";
 import { escapeText, jsonText } from "./escape.ts";
 import { LogLimits } from "./limits.ts";
@@ -50,24 +51,6 @@ export interface LogOptions {
 /** `journal` when systemd reads our stderr (JOURNAL_STREAM), else `plain`. */
 export function defaultFormat(environment: NodeJS.ProcessEnv): LogFormat {
   return environment["JOURNAL_STREAM"] === undefined ? "plain" : "journal";
-}
-
-/** Writes to stderr. Bun buffers unread lines; above a bound, further lines are dropped. */
-function stderrWriter(): (line: string) => boolean {
-  let unreadBytes = 0;
-  // If the reader closes stderr, the server goes on: the error can be reported nowhere.
-  process.stderr.on("error", () => {});
-  return (line) => {
-    if (unreadBytes >= LogLimits.unreadBytes) return false;
-    const size = Buffer.byteLength(line);
-    unreadBytes += size;
-    try {
-      process.stderr.write(line, () => void (unreadBytes -= size));
-    } catch {
-      unreadBytes -= size;
-    }
-    return true;
-  };
 }
 
 const SECOND_MS = 1000;
@@ -152,7 +135,9 @@ function render(format: LogFormat, entry: LogObject, at: Date): string {
 
 /** Makes the process's log. */
 export function createLog(options: LogOptions): Log {
-  const { format, write = stderrWriter(), clock = () => new Date() } = options;
+  // If the reader closes stderr, the server goes on: the error can be reported nowhere.
+  const { format, write = boundedWriter(process.stderr, () => {}) } = options;
+  const { clock = () => new Date() } = options;
   const level = LEVELS[options.level];
   let lost = 0;
   const report = (entry: LogObject): void => {
@@ -174,7 +159,7 @@ export function createLog(options: LogOptions): Log {
   return wrap(consola, { level, debugLines }, level);
 }
 
-/** A log that writes nothing: the default for users of the library. */
+/** A log that writes nothing, for parts that report their problems in their results. */
 export const silentLog: Log = {
   error: () => {},
   warn: () => {},

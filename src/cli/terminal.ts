@@ -25,13 +25,16 @@ export function print(text: string | Uint8Array): void {
     try {
       at += writeSync(STDOUT, whole, at);
     } catch (error) {
-      const code = errorCode(error);
-      if (code === "EPIPE") throw new ClosedOutput();
-      if (code !== "EAGAIN")
-        throw new CommandFailure(`cannot write to stdout: ${errorText(error)}`);
+      if (errorCode(error) !== "EAGAIN") throw stdoutFailure(error);
       Bun.sleepSync(RETRY_MS);
     }
   }
+}
+
+/** The failure for an error of a write to stdout: ClosedOutput if its reader has closed it. */
+export function stdoutFailure(error: unknown): CommandFailure {
+  if (errorCode(error) === "EPIPE") return new ClosedOutput();
+  return new CommandFailure(`cannot write to stdout: ${errorText(error)}`);
 }
 
 /** Prints one line, with control characters escaped. */

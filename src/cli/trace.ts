@@ -1,15 +1,17 @@
 /** `pmxcfs-ipc trace`: a proxy that prints requests and answers. */
+import { boundedWriter } from "../base/bounded-writer.ts";
 import { Errno } from "../base/errno.ts";
 import type { Watcher } from "../tools/trace/exchange.ts";
 import * as show from "../tools/trace/show.ts";
 import { ids } from "./access-options.ts";
 import { flag, list, type Values } from "./args.ts";
 import { command } from "./command.ts";
-import { ClosedOutput, UsageFailure } from "./failure.ts";
+import { type CommandFailure, UsageFailure } from "./failure.ts";
 import { suggest } from "./suggest.ts";
 import { proxyOptions, runProxy } from "./proxy-options.ts";
 import { requestIds } from "./request-words.ts";
-import { print } from "./terminal.ts";
+import { leaveSoon } from "./service-options.ts";
+import { stdoutFailure } from "./terminal.ts";
 import { traceMount } from "./trace-mount.ts";
 
 const FILTER = "What is shown";
@@ -46,13 +48,25 @@ function errnos(words: readonly string[]): number[] {
   });
 }
 
-/** Lines for stdout; ends the trace when the reader of stdout closes it. */
+/**
+ * Lines for stdout. A reader that does not read in time loses lines, because a write that waited
+ * for it would delay all clients. If stdout cannot be written, the trace ends.
+ */
 class Output {
-  closed = false;
+  /** Why stdout cannot be written. */
+  failure: CommandFailure | undefined;
+  readonly #leftOut: (count: number) => string;
+  readonly #write = boundedWriter(process.stdout, (error) => this.#failed(error));
   #lines: string[] = [];
+  #lost = 0;
+
+  /** `leftOut` makes the line for a number of lost ones. */
+  constructor(leftOut: (count: number) => string) {
+    this.#leftOut = leftOut;
+  }
 
   add(line: string): void {
-    if (!this.closed) this.#lines.push(line);
+    if (this.failure === undefined) this.#lines.push(line);
   }
 
   /** Writes all added lines in one write. */
@@ -60,13 +74,15 @@ class Output {
     const lines = this.#lines;
     if (lines.length === 0) return;
     this.#lines = [];
-    try {
-      print(lines.join(""));
-    } catch (error) {
-      if (!(error instanceof ClosedOutput)) throw error;
-      this.closed = true;
-      process.kill(process.pid, "SIGTERM");
-    }
+    const before = this.#lost === 0 ? "" : this.#leftOut(this.#lost);
+    if (this.#write(before + lines.join(""))) this.#lost = 0;
+    else this.#lost += lines.length;
+  }
+
+  #failed(error: unknown): void {
+    if (this.failure !== undefined) return;
+    this.failure = stdoutFailure(error);
+    process.kill(process.pid, "SIGTERM");
   }
 }
 
@@ -125,8 +141,9 @@ export const traceCommand = command({
       await traceMount(values);
       return;
     }
-    const output = new Output();
+    const output = new Output(values.json ? show.leftOutJson : show.leftOutText);
     await runProxy(values, printer(values, output));
-    if (output.closed) throw new ClosedOutput();
+    leaveSoon();
+    if (output.failure !== undefined) throw output.failure;
   },
 });

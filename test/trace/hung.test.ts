@@ -1,11 +1,16 @@
-/** A server that does not answer handshakes: no client of the tracer delays another. */
+/** A server that does not answer, a reader that does not read: no client waits for either. */
 import { expect, setDefaultTimeout, test } from "bun:test";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { Errno } from "../../src/base/errno.ts";
 import { FakeServer } from "../client/fake-server.ts";
 import { eventually } from "../support/eventually.ts";
+import { Fifo } from "../support/fifo.ts";
 import { NOBODY, WWW_DATA } from "../support/identity.ts";
 import { bodyText, QbClient } from "../support/qb-client.ts";
-import { type Service, uniqueName } from "../support/service.ts";
+import { loadService } from "../support/qb-load.ts";
+import { program, type Service, startService, uniqueName } from "../support/service.ts";
 import { noRingsLeft, ringDirectories } from "../support/shm.ts";
 import { startC, startProxy } from "./support.ts";
 
@@ -81,4 +86,31 @@ test("waiting clients are accepted or refused once the server decides", async ()
     });
   }
   await allAreGone(tracer, server);
+});
+
+test("clients are served while the trace is not read; a line counts what is left out", async () => {
+  const directory = mkdtempSync(join(tmpdir(), "pmxcfs-ipc-test-"));
+  try {
+    using stdout = new Fifo(join(directory, "stdout"));
+    await using server = await startC("qb-echo-server", "--accept-any");
+    const traced = [...program(), "trace", "--json", "--upstream", server.name, "--socket"];
+    await using tracer = await startService((name) => {
+      return ["sh", "-c", 'exec "$@" > "$0"', stdout.path, ...traced, name];
+    });
+    // Each is a line of more than 200 bytes: more than the pipe and the tracer's buffer hold.
+    const load = await loadService(tracer.name, "--requests", "10000");
+    expect(load).toMatchObject({ requests: 10_000, errors: 0 });
+    await using client = await QbClient.open(tracer.name);
+    let text = "";
+    const lost = await eventually("the number of lost lines", async () => {
+      text += stdout.taken();
+      await client.call(9, "x");
+      return /"kind":"left-out","lines":(\d+)/.exec(text)?.[1];
+    });
+    expect(Number(lost)).toBeGreaterThan(1000);
+    expect(Number(lost)).toBeLessThan(10_000);
+    expect(await tracer.stop()).toBe(0);
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
 });

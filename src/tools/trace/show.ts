@@ -1,4 +1,5 @@
 /** The lines of a trace: text for people, one JSON object per line for programs. */
+import { counted } from "../../base/counted.ts";
 import { errnoName, errnoText } from "../../base/errno.ts";
 import { escapeText, jsonText } from "../../base/escape.ts";
 import type { Credentials, Peer } from "../../ipc/handler.ts";
@@ -103,4 +104,14 @@ export function noticeJson({ kind, atMs, peer, connection, detail }: Notice): st
   const { pid, uid, gid } = peer;
   const time = timeOf(atMs);
   return `${jsonText({ kind, time, connection, pid, uid, gid, ...detail })}\n`;
+}
+
+/** The line for `count` lines that were left out because the trace was not read. */
+export function leftOutText(count: number): string {
+  return `(left out ${counted(count, "line")} here: the trace was not read in time)\n`;
+}
+
+/** The same as a line of JSON. */
+export function leftOutJson(count: number): string {
+  return `${jsonText({ kind: "left-out", lines: count })}\n`;
 }
