@@ -3,7 +3,7 @@ import { describe, expect, test } from "bun:test";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { steady } from "../../src/tools/compat/expect.ts";
+import { ABSENT, mismatch, steady } from "../../src/tools/compat/expect.ts";
 import { ResponseHeader } from "../../src/wire/qb.ts";
 import { FakeServer } from "../client/fake-server.ts";
 import { native } from "../support/native.ts";
@@ -35,6 +35,17 @@ describe("the command", () => {
     expect(steady(answer('{"time": 1}'))).toBe(steady(answer('{"time": 2}')));
     expect(steady(answer('{"msg": "1"}'))).not.toBe(steady(answer('{"msg": "2"}')));
     expect(steady(answer("plain 1"))).not.toBe(steady(answer("plain 2")));
+  });
+
+  test("an answer with an item or a guest too many is wrong", () => {
+    const log = { json: { data: [{ msg: "kept" }] } };
+    expect(mismatch(log, answer('{"data": [{"msg": "kept", "pri": 7}]}'))).toBeUndefined();
+    const more = answer('{"data": [{"msg": "kept"}, {"msg": "older"}]}');
+    expect(mismatch(log, more)).toBe("an array of 1 at .data");
+    const guests = { json: { "100": { name: "a" }, "101": ABSENT } };
+    expect(mismatch(guests, answer('{"100": {"name": "a"}}'))).toBeUndefined();
+    const empty = answer('{"100": {"name": "a"}, "101": {}}');
+    expect(mismatch(guests, empty)).toBe("nothing at .101");
   });
 
   test("wrong arguments and unreachable services are named in the error", async () => {

@@ -5,6 +5,7 @@
 import { describe, expect, test } from "bun:test";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
+import { Errno } from "../../src/base/errno.ts";
 import { ResponseHeader } from "../../src/wire/qb.ts";
 import { FakeServer, type Fault } from "../client/fake-server.ts";
 import { native, REPOSITORY } from "../support/native.ts";
@@ -158,4 +159,17 @@ describe("a server that", () => {
       MINUTES,
     );
   }
+});
+
+test("a pmxcfs that answers an unused id with EINVAL fails the case about that", async () => {
+  using server = new FakeServer(uniqueName("broken"), {
+    body: (body) => Buffer.from(body.length === 0 ? '{\n"starttime": 1\n}\n' : ""),
+    response(span) {
+      if (ResponseHeader.read.id(span) === 9) ResponseHeader.write.error(span, Errno.EINVAL);
+    },
+  });
+  const words = ["compat", "--socket", server.name, "--client", "own", "--filter", "unknown.ids"];
+  const { code, out } = await runProgram(words);
+  expect(failedIn(out)).toEqual([expect.stringContaining("expected error ECHRNG")]);
+  expect(code).toBe(1);
 });

@@ -42,7 +42,7 @@ export type Expect =
   | { readonly body: Body }
   /** This errno and no body. */
   | { readonly errno: Errno }
-  /** Error 0 and JSON with these values (objects may have further keys). */
+  /** Error 0 and JSON with these values; objects, but not arrays, may have more. */
   | { readonly json: unknown }
   /** Error 0 and text with these lines in any order, and none of `without`. */
   | { readonly lines: readonly string[]; readonly without?: readonly string[] }

@@ -6,9 +6,12 @@ import type { Expect } from "./case.ts";
 import type { Answer } from "./protocol.ts";
 
 /** In expected JSON: any value of this type. */
-export function any(type: "number" | "string" | "object"): unknown {
+export function any(type: "number" | "string" | "object" | "array"): unknown {
   return { "#": type };
 }
+
+/** In expected JSON: an object without this key. */
+export const ABSENT: unknown = { "#": "undefined" };
 
 /** `error -2 (ENOENT)`, `5 bytes "hello"`, `nothing: EAGAIN`: an answer for a report. */
 export function describe(answer: Answer): string {
@@ -129,14 +132,18 @@ function wrongJson(wanted: unknown, text: string): string | undefined {
 function differs(wanted: unknown, given: unknown, at: string): string | undefined {
   const where = at === "" ? "" : ` at ${at}`;
   if (Array.isArray(wanted)) {
-    if (!Array.isArray(given) || given.length < wanted.length) return `an array${where}`;
+    const count = `an array of ${wanted.length}${where}`;
+    if (!Array.isArray(given) || given.length !== wanted.length) return count;
     return firstOf(wanted.map((item, index) => differs(item, given[index], `${at}[${index}]`)));
   }
   if (typeof wanted !== "object" || wanted === null) {
     return wanted === given ? undefined : `${JSON.stringify(wanted)}${where}`;
   }
-  if ("#" in wanted)
-    return typeof given === wanted["#"] ? undefined : `a ${String(wanted["#"])}${where}`;
+  if ("#" in wanted) {
+    const type = Array.isArray(given) ? "array" : typeof given;
+    if (type === wanted["#"]) return undefined;
+    return wanted === ABSENT ? `nothing${where}` : `a value of type ${String(wanted["#"])}${where}`;
+  }
   if (typeof given !== "object" || given === null) return `an object${where}`;
   const fields = given as Record<string, unknown>;
   return firstOf(

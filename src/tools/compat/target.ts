@@ -6,7 +6,6 @@ import { readdirSync } from "node:fs";
 import { QbFailure } from "../../client/failure.ts";
 import { QbClient } from "../../client/qb-client.ts";
 import { SHM } from "../../shm/ring-directory.ts";
-import { Errno } from "../../base/errno.ts";
 import type { Need, Profile } from "./case.ts";
 import { ControlId, u32Bytes } from "./cases/control.ts";
 import type { ServerProcess } from "./server-process.ts";
@@ -14,7 +13,7 @@ import type { ServerProcess } from "./server-process.ts";
 const ANSWER_MS = 10_000;
 /** Wait for an event; a service that sends none within it counts as an echo. */
 const EVENT_MS = 1000;
-/** An id that pmxcfs does not use: ECHRNG from pmxcfs, the body itself from an echo. */
+/** An id that pmxcfs does not use; an echo answers it with the body. */
 const UNUSED_ID = 9;
 
 /** A service under test. */
@@ -42,7 +41,7 @@ async function profileOf(client: QbClient): Promise<Profile | QbFailure> {
   }
   const version = await client.sendRecv(1, undefined, options);
   if (version instanceof QbFailure) return unlessLate(version);
-  if (echoed.error !== Errno.ECHRNG) return "other";
+  // Also if it answered the unused id with another errno: the cases about that must fail.
   return version.body.includes('"starttime"') ? "pmxcfs" : "other";
 }
 

@@ -3,7 +3,7 @@ import { Errno } from "../../../base/errno.ts";
 import { CfsIpc } from "../../../pmxcfs/requests/table.ts";
 import type { Body } from "../body.ts";
 import type { Case, Expect, Step } from "../case.ts";
-import { any } from "../expect.ts";
+import { ABSENT, any } from "../expect.ts";
 import { FILES, LAST_TOKEN, NODE, STORAGE_CONFIG, TOKEN } from "../fixtures.ts";
 import { call, config, properties, property, requestCase, token } from "./requests.ts";
 
@@ -18,6 +18,9 @@ function fixtureCase(name: string, shows: string, steps: readonly Step[]): Case 
 }
 
 const VM = `nodes/${NODE}/qemu-server/100.conf`;
+
+/** No guest: those without the property, and 101, whose file is empty, are not in the answer. */
+const NO_GUEST = { "100": ABSENT, "101": ABSENT, "200": ABSENT, "300": ABSENT };
 
 export const FILE_CASES: readonly Case[] = [
   fixtureCase("config.content", "GET_CONFIG answers a file's bytes", [
@@ -83,6 +86,7 @@ export const FILE_CASES: readonly Case[] = [
         version: any("number"),
         ids: {
           "100": { node: NODE, type: "qemu", version: any("number") },
+          "101": { node: NODE, type: "qemu", version: any("number") },
           "200": { node: NODE, type: "lxc", version: any("number") },
           "300": { node: "pve2", type: "qemu", version: any("number") },
         },
@@ -104,7 +108,9 @@ export const FILE_CASES: readonly Case[] = [
     property(100, "description", { json: { "100": { description: 'a \\ and a "' } } }),
   ]),
   fixtureCase("property.all", "vmid 0 means all guests except those whose file is empty", [
-    property(0, "name", { json: { "100": { name: "web-01" }, "300": { name: "elsewhere" } } }),
+    property(0, "name", {
+      json: { ...NO_GUEST, "100": { name: "web-01" }, "300": { name: "elsewhere" } },
+    }),
   ]),
   fixtureCase("property.empty-file", "A property of a guest whose file is empty is EIO", [
     property(101, "name", { errno: Errno.EIO }),
@@ -119,7 +125,11 @@ export const FILE_CASES: readonly Case[] = [
   ]),
   fixtureCase("properties.all", "vmid 0 means several properties of all guests", [
     properties(0, ["memory", "arch"], {
-      json: { "100": { memory: "8192" }, "200": { memory: "512", arch: "amd64" } },
+      json: {
+        ...NO_GUEST,
+        "100": { memory: "8192", arch: ABSENT },
+        "200": { memory: "512", arch: "amd64" },
+      },
     }),
   ]),
   fixtureCase("token.right", "VERIFY_TOKEN finds whole lines, also a last line without a newline", [

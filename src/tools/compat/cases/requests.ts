@@ -109,8 +109,8 @@ export const REQUEST_CASES: readonly Case[] = [
     "cluster-log.ok",
     "GET_CLUSTER_LOG is a list for every max, and empty for an unknown user",
     [
-      ask(getClusterLog, {}, { json: { data: [] } }),
-      ask(getClusterLog, { max: 1 }, { json: { data: [] } }),
+      ask(getClusterLog, {}, { json: { data: any("array") } }),
+      ask(getClusterLog, { max: 1 }, { json: { data: any("array") } }),
       ask(
         getClusterLog,
         { max: 5, user: "nobody@nowhere" },
