@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { EMPTY_REPLY, type Handler } from "../src/ipc/handler.ts";
 import { Service } from "../src/ipc/service.ts";
 import { metricsOf, type MetricSources } from "../src/observe/families.ts";
-import type { Family } from "../src/observe/registry.ts";
+import { type Family, LABELS } from "../src/observe/registry.ts";
 import { RequestCounters } from "../src/observe/request-counters.ts";
 import { RELOAD_BOUNDS_MS } from "../src/pmxcfs/store/reloads.ts";
 
@@ -118,7 +118,7 @@ export const ALERTS: readonly Alert[] = [
     for: "10m",
     severity: "warning",
     summary: "More than 80 % of the connections are in use",
-    description: "pmxcfs-ipc top -s age shows connections that are never closed.",
+    description: "pmxcfs-ipc top --sort age shows connections that are never closed.",
   },
   {
     name: "PmxcfsIpcSharedMemoryLow",
@@ -261,7 +261,7 @@ interface Query {
 function queriesOf(family: Family): Query[] {
   const { name, type } = family;
   // Grafana omits the labels that a series does not have.
-  const legend = "{{instance}} {{operation}} {{errno}} {{reason}} {{level}} {{config}} {{what}}";
+  const legend = ["instance", ...LABELS].map((label) => `{{${label}}}`).join(" ");
   if (type === "gauge") return [{ expr: `${name}${SELECTOR}`, legend }];
   if (type === "counter") return [{ expr: `rate(${name}${SELECTOR}${RANGE})`, legend }];
   const buckets = `sum by (instance, le) (rate(${name}_bucket${SELECTOR}${RANGE}))`;

@@ -26,8 +26,8 @@ interface Row {
 /** Prefix of every name. */
 const PREFIX = "pmxcfs_ipc_";
 
-/** All labels: prom-client needs them in advance. */
-const LABELS = (
+/** All labels but `le`: prom-client needs them in advance. */
+export const LABELS: readonly string[] = (
   "operation errno reason level config version revision bun target trigger what " +
   "group mode service"
 ).split(" ");
@@ -103,7 +103,7 @@ export class MetricRegistry {
       new Gauge({
         name: PREFIX + name,
         help,
-        labelNames: LABELS,
+        labelNames: [...LABELS],
         registers: [],
         collect() {
           this.reset();
@@ -120,7 +120,7 @@ export class MetricRegistry {
       new Counter({
         name: PREFIX + name,
         help,
-        labelNames: LABELS,
+        labelNames: [...LABELS],
         registers: [],
         collect() {
           this.reset();

@@ -4,6 +4,8 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { ALERTS, alertRules, dashboard, metricFamilies } from "../../packaging/monitoring.ts";
+import { programPlaces } from "../../packaging/tree.ts";
+import { readWords } from "../../src/cli/parse-args.ts";
 import type { Family } from "../../src/observe/registry.ts";
 
 let directory: string;
@@ -35,7 +37,7 @@ interface Panel {
   readonly title: string;
   readonly description: string;
   readonly gridPos: { readonly x: number; readonly y: number };
-  readonly targets: readonly { readonly expr: string }[];
+  readonly targets: readonly { readonly expr: string; readonly legendFormat: string }[];
 }
 
 const rule = (alertname: string, labels: Readonly<Record<string, string>> | undefined) => {
@@ -118,6 +120,28 @@ describe("alert rules", () => {
       said: expect.stringContaining("SUCCESS") as string,
     });
   });
+});
+
+/** Commands with options in a text: their names and the options. */
+const TYPED = /pmxcfs-ipc (?:--)?([a-z]+)((?: --?[a-z-]+ [a-z,]+)+)/g;
+
+test("the options in the texts of alerts are those of the commands", async () => {
+  const places = await programPlaces();
+  const typed = ALERTS.flatMap(({ description }) => Array.from(description.matchAll(TYPED)));
+  expect(typed.length).toBeGreaterThan(3);
+  for (const [, name = "", words = ""] of typed) {
+    const place = places.find(({ path }) => path.length === 2 && path[1] === name);
+    const { options = {} } = place?.command ?? {};
+    expect(() => readWords(words.trim().split(" "), options, {})).not.toThrow();
+  }
+});
+
+test("series of one panel that differ in a label have different names", () => {
+  const board = JSON.parse(dashboard(families)) as { readonly panels: readonly Panel[] };
+  const members = board.panels.find(({ description }) => description.endsWith("cluster_members"));
+  expect(members?.targets.map(({ legendFormat }) => legendFormat)).toEqual([
+    expect.stringContaining("{{group}}"),
+  ]);
 });
 
 test("the dashboard has a panel for each family, with queries that promtool accepts", () => {
