@@ -18,28 +18,35 @@ export interface Side {
   readonly bytes: Uint8Array | undefined;
 }
 
+/** The name of a side: as in other tools, /dev/null where there was no file. */
+function nameOf({ bytes, label }: Side): string {
+  return bytes === undefined ? "/dev/null" : label;
+}
+
 /** The diff; "" if nothing differs. Of binary and very large contents only the sizes are given. */
 export function unifiedDiff(before: Side, after: Side, showSecrets: boolean): string {
   const [a, b] = [before.bytes ?? new Uint8Array(0), after.bytes ?? new Uint8Array(0)];
   if (Buffer.compare(a, b) === 0 && (before.bytes === undefined) === (after.bytes === undefined)) {
     return "";
   }
-  if (!isText(a) || !isText(b) || a.length + b.length > MOST_BYTES) {
-    const sizes = `${a.length} bytes, then ${b.length}`;
-    return `--- ${before.label}\n+++ ${after.label}\nthe contents differ (${sizes})\n`;
-  }
-  const [oldText, newText] = [a, b].map((bytes) => Buffer.from(bytes).toString("utf8"));
+  const head = `--- ${nameOf(before)}\n+++ ${nameOf(after)}\n`;
+  const summary = (text: string): string => `${head}${text}\n`;
+  const sizes = `the contents differ (${a.length} bytes, then ${b.length})`;
+  if (a.length + b.length === 0) return summary("the file is empty");
+  if (!isText(a) || !isText(b) || a.length + b.length > MOST_BYTES) return summary(sizes);
+  const [oldText = "", newText = ""] = [a, b].map((bytes) => Buffer.from(bytes).toString("utf8"));
+  // Bytes that are not UTF-8 are decoded to the same character.
+  if (oldText === newText) return summary(sizes);
   const shown = showSecrets ? (text: string) => text : maskSecrets;
   const patch = createTwoFilesPatch(
-    before.bytes === undefined ? "/dev/null" : before.label,
-    after.bytes === undefined ? "/dev/null" : after.label,
-    shown(oldText ?? ""),
-    shown(newText ?? ""),
+    nameOf(before),
+    nameOf(after),
+    shown(oldText),
+    shown(newText),
     undefined,
     undefined,
     { headerOptions: FILE_HEADERS_ONLY },
   );
   // A diff goes to a terminal, and contents may have control characters.
-  if (patch.includes("@@")) return escapeLines(patch);
-  return `--- ${before.label}\n+++ ${after.label}\nonly masked secrets differ\n`;
+  return /^@@ /m.test(patch) ? escapeLines(patch) : summary("only masked secrets differ");
 }
