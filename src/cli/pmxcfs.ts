@@ -117,11 +117,14 @@ export function parsePmxcfsWords(words: readonly string[]): Asked {
 
 /**
  * Parses the options of `serve` from the other words; if they are wrong, returns C's message and
- * exit code.
+ * exit code. The settings are made to check the values, before a daemon is started.
  */
 function readRest(rest: readonly string[]): DaemonValues | { code: number; text: string } {
   try {
-    return readWords(rest, daemonOptions, {});
+    const values = withAbsolutePaths(readWords(rest, daemonOptions, {}));
+    daemonSettings(values);
+    mountSettings(values, PVE.database);
+    return values;
   } catch (error) {
     if (!(error instanceof UsageFailure)) throw error;
     const unknown = /^unknown option "([^"]*)"/.exec(error.message)?.[1];
@@ -201,8 +204,7 @@ export async function runPmxcfs(
   out: (text: string) => void,
 ): Promise<number> {
   const asked = parsePmxcfsWords(words);
-  const read = readRest(asked.rest);
-  const values = "code" in read ? read : withAbsolutePaths(read);
+  const values = readRest(asked.rest);
   if (asked.help) {
     out(USAGE);
     return ExitCode.OK;

@@ -32,6 +32,18 @@ test("the daemon gets its descriptor before the words of the command line, also 
   expect(rest).toEqual(["--"]);
 });
 
+test.each([
+  ["--metrics", "0.0.0.0:9221", '--metrics: "0.0.0.0:9221" is not unix:PATH, or a loopback'],
+  ["--allow-uid", "root", '--allow-uid: "root" is not a numeric id'],
+  ["--inject", "write:errno=EIOO", '"EIOO" is not an errno'],
+])("a wrong value of %s has the exit code and the words of C", (option, value, why) => {
+  const words = [process.execPath, "src/main.ts", "pmxcfs", "-f", option, value];
+  const { exitCode, stderr } = Bun.spawnSync(words, { cwd: REPOSITORY });
+  expect(stderr.toString()).toStartWith("[main] crit: option parsing failed: ");
+  expect(stderr.toString()).toContain(why);
+  expect(exitCode).toBe(1);
+});
+
 test("an exception that ends a daemon, which has no stderr, is a line of its log", () => {
   const script = `
     const { main } = await import("./src/cli/main.ts");
