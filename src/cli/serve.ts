@@ -19,6 +19,7 @@ import {
   writingSettings,
 } from "./daemon-options.ts";
 import { CommandFailure, UsageFailure } from "./failure.ts";
+import { isMountRule } from "./inject-rules.ts";
 import { leaveSoon, logOf } from "./service-options.ts";
 
 const STORE = "Store";
@@ -104,6 +105,10 @@ export const serveCommand = command({
       throw new UsageFailure(`--dir and ${other} exclude each other: serve one of them`);
     }
     const { mount } = values;
+    const misplaced = mount === undefined ? values.inject.find(isMountRule) : undefined;
+    if (misplaced !== undefined) {
+      throw new UsageFailure(`--inject "${misplaced}": operations of the mount need --mount`);
+    }
     const settings = daemonSettings(values);
     const database = resolve(values.db ?? PVE.database);
     const node = mount === undefined ? {} : { node: nodeOf(values, resolve(mount), database) };

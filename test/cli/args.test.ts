@@ -21,6 +21,7 @@ import { daemonOptions } from "../../src/cli/daemon-options.ts";
 import { parseFaultRule } from "../../src/cli/inject-rules.ts";
 import { optionName, readWords } from "../../src/cli/parse-args.ts";
 import { showBytes, showMilliseconds } from "../../src/cli/units.ts";
+import { SOURCES } from "../compat/run-compat.ts";
 
 const OPTIONS = {
   socket: text({ description: "Service name", default: "pve2" }),
@@ -200,6 +201,15 @@ test("a fault cannot wait longer than a timer can", () => {
   expect(() => parseFaultRule("get-config:delay=1000h", 1)).toThrow(
     'delay: "1000h" is not a time such as 200ms or 2s',
   );
+});
+
+test("a fault of the mount is refused without a mount, where it would never occur", () => {
+  const words = ["serve", "--dir", "/nonexistent", "--inject", "write:errno=EIO"];
+  const { exitCode, stderr } = Bun.spawnSync([...SOURCES, ...words]);
+  expect(stderr.toString()).toBe(
+    'pmxcfs-ipc: --inject "write:errno=EIO": operations of the mount need --mount\n',
+  );
+  expect(exitCode).toBe(2);
 });
 
 describe("names", () => {
