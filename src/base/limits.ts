@@ -16,6 +16,8 @@ export const IpcLimits = {
   addressPathBytes: 108,
   /** Smallest message size a connection gets: the set-up answer itself (libqb qb_ipcc_connect). */
   minMessageBytes: 12_328,
+  /** Largest message size that a client can ask for: a field of 32 bits (libqb qbipc_common.h). */
+  mostMessageBytes: 0xffff_ffff,
   /** Largest message size a client may ask for; libqb has no bound. */
   maxMessageBytes: 16 * MiB,
   /** Half-open handshakes end after this; libqb waits forever. */

@@ -15,6 +15,7 @@ import { bytes, count, flag, integer, milliseconds, oneOf, text, type Values } f
 import { command } from "./command.ts";
 import { CommandFailure, stoppedBy, UsageFailure } from "./failure.ts";
 import { Progress } from "./progress.ts";
+import { ID_RANGE } from "./request-words.ts";
 import { print } from "./terminal.ts";
 
 /** The requests that only read, and `connect`. */
@@ -45,7 +46,10 @@ const options = {
   }),
   request: oneOf(KINDS, { description: "Request to send", default: "get-fs-version" }),
   path: text({ description: "Path for get-config", default: "storage.cfg" }),
-  id: integer({ description: "Message id to send instead of a request, for an echo server" }),
+  id: integer({
+    description: "Message id to send instead of a request, for an echo server",
+    ...ID_RANGE,
+  }),
   payload: bytes({ description: "Body size of --id", default: 0, max: 16 * 1024 * 1024 }),
   duration: milliseconds({ description: "Duration per service", default: 3000, min: 50 }),
   count: count({ description: "Requests per connection, instead of a duration", default: 0 }),
@@ -54,6 +58,7 @@ const options = {
     description: "Largest message",
     default: 1024 * 1024,
     min: IpcLimits.minMessageBytes,
+    max: IpcLimits.mostMessageBytes,
   }),
   timeout: milliseconds({ description: "Answer timeout", default: 10_000, min: 1 }),
   json: flag({ description: "Print the results as one JSON object" }),

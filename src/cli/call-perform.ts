@@ -46,6 +46,7 @@ export const callOptions = {
     description: "Largest message of the connection",
     default: 1024 * 1024,
     min: IpcLimits.minMessageBytes,
+    max: IpcLimits.mostMessageBytes,
     group: ASKING,
   }),
   repeat: count({

@@ -9,15 +9,12 @@ import { callOptions, perform, rawAnswer } from "./call-perform.ts";
 import { command, commandGroup, type Command, type Load } from "./command.ts";
 import { CommandFailure, UsageFailure } from "./failure.ts";
 import { belowPve } from "./pve-path.ts";
+import { ID_RANGE } from "./request-words.ts";
 
 const EMPTY = Buffer.alloc(0);
 
 /** The values from the command line, by option. */
 type Given = Readonly<Record<string, unknown>>;
-
-/** Ids are 32-bit signed on the wire. */
-const MIN_ID = -0x8000_0000;
-const MAX_ID = 0x7fff_ffff;
 
 /** The fields of an option that its parameter determines. */
 function common({ description, required, defaultText }: Parameter) {
@@ -137,7 +134,7 @@ const rawCommand = command({
   exits: EXITS,
   options: callOptions,
   operands: {
-    id: integer({ description: "Message id", required: true, min: MIN_ID, max: MAX_ID }),
+    id: integer({ description: "Message id", required: true, ...ID_RANGE }),
     body: hex({
       description: "Body, without the 16-byte header",
       default: EMPTY,

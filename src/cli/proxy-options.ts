@@ -26,6 +26,7 @@ export const proxyOptions = {
     description: "Largest message of upstream connections",
     default: PVE_MESSAGE_BYTES,
     min: IpcLimits.minMessageBytes,
+    max: IpcLimits.mostMessageBytes,
   }),
   asClient: flagOn({
     without: "Do not connect with each client's uid and gid, as root does by default",

@@ -15,11 +15,14 @@ import {
   repeated,
   text,
 } from "../../src/cli/args.ts";
+import { benchCommand } from "../../src/cli/bench.ts";
+import { callOptions } from "../../src/cli/call-perform.ts";
 import { ExitCode, UsageFailure } from "../../src/cli/failure.ts";
 import { suggest } from "../../src/cli/suggest.ts";
 import { daemonOptions } from "../../src/cli/daemon-options.ts";
 import { parseFaultRule } from "../../src/cli/inject-rules.ts";
 import { optionName, readWords } from "../../src/cli/parse-args.ts";
+import { requestIds } from "../../src/cli/request-words.ts";
 import { showBytes, showMilliseconds } from "../../src/cli/units.ts";
 import { SOURCES } from "../compat/run-compat.ts";
 
@@ -194,6 +197,23 @@ test("a request timeout that the kernel's field cannot hold is refused", () => {
   expect(requestTimeout("18h")).toBe(18 * 3_600_000);
   expect(() => requestTimeout("19h")).toThrow(
     "--request-timeout: 19h is out of range, it must be 0ms to 18h",
+  );
+});
+
+function benchId(word: string): unknown {
+  return readWords(["--id", word], benchCommand.options, {})["id"];
+}
+
+test("a number that does not fit its field of the wire is refused", () => {
+  expect(["-2147483648", "2147483647"].map(benchId)).toEqual([-2_147_483_648, 2_147_483_647]);
+  expect(() => benchId("4294967305")).toThrow("it must be -2147483648 to 2147483647");
+  for (const options of [benchCommand.options, callOptions]) {
+    expect(() => readWords(["--message-size", "4G"], options, {})).toThrow(
+      "--message-size: 4G is out of range, it must be 12328 to 4294967295",
+    );
+  }
+  expect(() => requestIds(["4294967305"], "--operation")).toThrow(
+    '--operation: "4294967305" is not a request',
   );
 });
 
