@@ -13,6 +13,8 @@ export async function* askCluster(
   signal?: AbortSignal,
 ): AsyncGenerator<Record<string, unknown>> {
   const socket = connect({ path });
+  // A character may be in two parts.
+  socket.setEncoding("utf8");
   if (question !== "watch") {
     socket.setTimeout(TIMEOUT_MS, () => socket.destroy(new Error(`no answer in ${TIMEOUT_MS} ms`)));
   }

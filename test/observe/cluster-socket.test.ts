@@ -16,13 +16,16 @@ let directory: string;
 let path: string;
 let running: Running;
 let observer: ((event: object) => void) | undefined;
+/** The answer to \`view\`. */
+let shown: boolean | string;
 const sockets: Socket[] = [];
 
 beforeEach(async () => {
   directory = mkdtempSync(join(tmpdir(), "pmxcfs-ipc-cluster-"));
   path = join(directory, "run", "socket");
+  shown = true;
   const started = await serveCluster(path, {
-    view: () => ({ shown: true }),
+    view: () => ({ shown }),
     verify: () => true,
     watch(given) {
       observer = given;
@@ -60,6 +63,12 @@ test("a reader is answered while as many as there may be ask nothing", async () 
   const [oldest] = await Promise.all(Array.from({ length: ObserveLimits.statusReaders }, silent));
   expect(await viewed()).toEqual({ shown: true });
   await eventually("the oldest is disconnected", () => oldest?.closed);
+});
+
+test("an answer that arrives in many parts keeps its characters", async () => {
+  // After an odd number of bytes, so that parts of even sizes end within a character.
+  shown = `x${"\u00E9".repeat(300_000)}`;
+  expect(await viewed()).toEqual({ shown });
 });
 
 test("readers that ask nothing do not end a watcher", async () => {
