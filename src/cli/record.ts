@@ -1,6 +1,6 @@
 /** `pmxcfs-ipc record`: a proxy that writes requests and answers to a file. */
 import { errorText } from "../base/error-text.ts";
-import { closeSync, openSync, writeFileSync } from "node:fs";
+import { closeSync, ftruncateSync, openSync, writeFileSync } from "node:fs";
 import type { Watcher } from "../tools/trace/exchange.ts";
 import { eventLine, headerLine, requestLine } from "../tools/trace/recording.ts";
 import { flagOn, path } from "./args.ts";
@@ -15,6 +15,8 @@ const MODE = 0o600;
 class RecordingFile implements Disposable {
   readonly #file: number;
   #lines: string[] = [];
+  /** Bytes of whole lines in the file. */
+  #size = 0;
   failure: string | undefined;
 
   constructor(name: string) {
@@ -31,13 +33,16 @@ class RecordingFile implements Disposable {
 
   /** Writes all added lines in one write. */
   write(): void {
-    const text = this.#lines.join("");
+    const bytes = Buffer.from(this.#lines.join(""));
     this.#lines = [];
-    if (text === "") return;
+    if (bytes.byteLength === 0) return;
     try {
-      writeFileSync(this.#file, text);
+      writeFileSync(this.#file, bytes);
+      this.#size += bytes.byteLength;
     } catch (error) {
       this.failure = errorText(error);
+      // With a part of a line the recording could not be replayed.
+      ftruncateSync(this.#file, this.#size);
       process.kill(process.pid, "SIGTERM");
     }
   }

@@ -9,6 +9,7 @@ import { join } from "node:path";
 import { Errno } from "../../src/base/errno.ts";
 import { readRecording } from "../../src/tools/trace/recording.ts";
 import { CfsIpc } from "../../src/pmxcfs/requests/table.ts";
+import { eventually } from "../support/eventually.ts";
 import { WWW_DATA } from "../support/identity.ts";
 import { QbClient, type Result } from "../support/qb-client.ts";
 import { program, type Service, startService } from "../support/service.ts";
@@ -180,6 +181,28 @@ test("events are replayed after the request they followed", async () => {
   });
   expect(recorded[2]).toMatchObject({ id: 200, error: 0 });
   expect(await askForEvents(service.name)).toEqual(recorded);
+});
+
+test("a recording that has no more room consists of whole lines", async () => {
+  writeFileSync(join(directory, "large.cfg"), "x".repeat(300_000));
+  const file = join(files, "full.jsonl");
+  // A limit of 2 MiB for each file, in units of 512 bytes, instead of a full disk.
+  await using full = await startC("qb-answer-server", directory, "pve1");
+  const limited = ["sh", "-c", "trap '' XFSZ; ulimit -f 4096; exec \"$@\"", "sh", ...program()];
+  await using recorder = await startService((name) => {
+    return [...limited, "record", file, "--socket", name, "--upstream", full.name];
+  });
+  await using client = await QbClient.open(recorder.name);
+  expect((await client.call(CfsIpc.GET_CONFIG, "large.cfg\0")).error).toBe(0);
+  await eventually("the first request is in the file", () => statSync(file).size > 300_000);
+  await eventually("the file is full", async () => {
+    return (await client.call(CfsIpc.GET_CONFIG, "large.cfg\0")).res < 0;
+  });
+  expect(await recorder.ended()).toBe(1);
+  expect(recorder.output).toContain(`cannot write ${file}: EFBIG`);
+  const kept = readRecording(readFileSync(file, "utf8"));
+  if (typeof kept === "string") throw new Error(kept);
+  expect(kept.requests.length).toBeGreaterThan(0);
 });
 
 describe("a failure is one line", () => {
