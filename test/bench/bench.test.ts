@@ -44,9 +44,11 @@ describe("bench --count", () => {
 
   test("makes exactly that many connects", async () => {
     await using service = await startService((name) => [native("qb-echo-server"), name]);
-    const words = ["--socket", service.name, "--request", "connect", "--count", "20"];
-    const [figures] = (await bench(...words)).services;
-    expect(figures).toMatchObject({ requests: 20, errors: 0 });
+    for (const count of [3, 21]) {
+      const words = ["--socket", service.name, "--request", "connect", "--count", String(count)];
+      const [figures] = (await bench(...words)).services;
+      expect(figures).toMatchObject({ requests: count, errors: 0 });
+    }
   });
 });
 
@@ -87,7 +89,7 @@ test("an answer with an errno is counted as an error", async () => {
   rmSync(directory, { recursive: true });
   const words = ["--socket", service.name, "--id", "99", "--count", "10"];
   const [figures] = (await bench(...words)).services;
-  expect(figures).toMatchObject({ requests: 12, errors: 12, last_error: "ECHRNG" });
+  expect(figures).toMatchObject({ requests: 10, errors: 10, last_error: "ECHRNG" });
 });
 
 test("a failure is one line", async () => {

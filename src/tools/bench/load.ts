@@ -187,8 +187,10 @@ export async function runLoad(
       const failure = await Promise.race([loaded.start(work, connections), stopped]);
       if (failure !== undefined) return `${work.socket}: ${failure}`;
     }
-    for (let round = 0; round < rounds; round++) {
-      const share = count > 0 ? Math.ceil(count / rounds) : 0;
+    // With fewer requests than rounds there is a request in each of fewer rounds.
+    const parts = count > 0 ? Math.min(rounds, count) : rounds;
+    for (let round = 0; round < parts; round++) {
+      const share = Math.floor((count * (round + 1)) / parts) - Math.floor((count * round) / parts);
       for (const loaded of all) {
         onRound?.(loaded.result.socket, round + 1);
         const failure = await Promise.race([loaded.round(durationMs / rounds, share), stopped]);
