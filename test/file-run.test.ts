@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { eventually } from "./support/eventually.ts";
 import { runFile } from "./support/file-run.ts";
+import { REPOSITORY } from "./support/native.ts";
 import { isRunning } from "./support/process-state.ts";
 
 test("an interrupted file is killed with its processes, and their rings go", async () => {
@@ -50,4 +51,14 @@ test("an interrupted file is killed with its processes, and their rings go", asy
   } finally {
     rmSync(root, { recursive: true });
   }
+});
+
+test.each([
+  ["--rounds", "ten"],
+  ["--jobs", "0"],
+])("a run of %s %s fails: it would run nothing", (option, word) => {
+  const words = [process.execPath, join(REPOSITORY, "test/run.ts"), option, word, "docs/links"];
+  const { exitCode, stderr } = Bun.spawnSync(words);
+  expect(stderr.toString()).toContain(`${option}: "${word}" is not a whole number from 1`);
+  expect(exitCode).not.toBe(0);
 });

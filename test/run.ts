@@ -106,6 +106,13 @@ function total(results: readonly FileResult[], outcome: "passed" | "failed" | "s
   return results.reduce((sum, result) => sum + result[outcome], 0);
 }
 
+/** The value of an option that is a number from 1: with none of it nothing would run, and pass. */
+function countOf(option: string, word: string): number {
+  const count = Number(word);
+  if (Number.isInteger(count) && count >= 1) return count;
+  throw new Error(`--${option}: "${word}" is not a whole number from 1`);
+}
+
 async function main(): Promise<number> {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
@@ -117,6 +124,7 @@ async function main(): Promise<number> {
       "record-times": { type: "boolean", default: false },
     },
   });
+  const [jobs, rounds] = [countOf("jobs", values.jobs), countOf("rounds", values.rounds)];
   const files = testFiles(positionals, values.quick);
   if (files.length === 0) {
     console.log("no test file has such a path");
@@ -124,9 +132,9 @@ async function main(): Promise<number> {
   }
   const loops = values["beside-load"] ? busyLoops() : [];
   try {
-    for (let round = 1; round <= Number(values.rounds); round++) {
+    for (let round = 1; round <= rounds; round++) {
       const started = performance.now();
-      const results = await runAll(files, Number(values.jobs));
+      const results = await runAll(files, jobs);
       writeReports(results, values["record-times"]);
       const [passed, failed, skipped] = (["passed", "failed", "skipped"] as const).map((outcome) =>
         total(results, outcome),
@@ -134,7 +142,7 @@ async function main(): Promise<number> {
       const seconds = Math.round((performance.now() - started) / 1000);
       const bad = results.filter((result) => result.failed > 0).map(({ path }) => path);
       if (bad.length > 0) console.log(`files that failed: ${bad.join(" ")}`);
-      const label = Number(values.rounds) > 1 ? `round ${round} ` : "";
+      const label = rounds > 1 ? `round ${round} ` : "";
       const counts = `${passed} passed, ${failed} failed, ${skipped} skipped`;
       console.log(`${label}tests   ${counts} (${seconds} s)`);
       if (failed !== 0 || interrupt.signal.aborted) return 1;
