@@ -14,9 +14,12 @@ export {
   QbFailure as ClientFailure,
   type QbFailureKind as ClientFailureKind,
 } from "./client/failure.ts";
-export type { QbMessageIn as ClientMessage } from "./client/message.ts";
+export type {
+  QbMessageIn as ClientMessage,
+  QbResponse as ClientResponse,
+} from "./client/message.ts";
 export { PveConnection, type PveConnectionOptions } from "./pmxcfs/client/pve-connection.ts";
-export type { CallOptions, ConnectOptions } from "./client/options.ts";
+export type { CallOptions, ConnectOptions, SendOptions } from "./client/options.ts";
 export { QbClient as Client } from "./client/qb-client.ts";
 export { Errno, errnoName, errnoText } from "./base/errno.ts";
 export {
@@ -35,7 +38,11 @@ export {
 } from "./ipc/handler.ts";
 export type { ListenFailure } from "./ipc/setup/listener.ts";
 export { type ConnectionReport, Service as Server } from "./ipc/service.ts";
-export type { ServiceOptions as ServerOptions } from "./ipc/options.ts";
+export type {
+  ServiceOptions as ServerOptions,
+  ServiceSettings as ServerSettings,
+} from "./ipc/options.ts";
+export type { Log } from "./base/log.ts";
 export type {
   ConnectionStats,
   Refusal,

@@ -23,6 +23,7 @@ const PRIORITIES = [3, 4, 5, 6, 7, 7];
 /** consola level -> name of the level in a line, as in the C server's log. */
 const LABELS = ["crit", "warning", "notice", "info", "debug", "debug"];
 
+/** The log of a process, or of a part of it. A server takes any object with these methods. */
 export interface Log {
   error(message: string): void;
   warn(message: string): void;
