@@ -1,6 +1,11 @@
-/** The diff of two versions of a file: of contents that have no lines to show, too. */
+/** The diff of two versions of a file, as text and in the page for a browser. */
 import { expect, test } from "bun:test";
+import type { HistoryChange } from "../../src/pmxcfs/history/change.ts";
+import { History } from "../../src/pmxcfs/history/reader.ts";
+import { HistoryWriter } from "../../src/pmxcfs/history/writer.ts";
 import { type Side, unifiedDiff } from "../../src/tools/history/diff.ts";
+import { historyPage } from "../../src/tools/history/page.ts";
+import { TempDirectory } from "../pmxcfs/support.ts";
 
 /** One version of a file, from latin1. */
 function side(label: string, text: string | undefined): Side {
@@ -33,4 +38,48 @@ test("a change of a secret is said, and shown only on demand", () => {
   const [one, other] = ["password: one\n", "password: two\n"];
   expect(diff(one, other)).toBe("--- a@1\n+++ a@2\nonly masked secrets differ\n");
   expect(diff(one, other, true)).toContain("-password: one\n+password: two\n");
+});
+
+/** The change of a file that made this version. */
+function changed(version: number, more: Partial<HistoryChange>): HistoryChange {
+  return {
+    kind: "create",
+    cause: "change",
+    version,
+    firstVersion: version,
+    timeMs: 1_700_000_000_000 + version,
+    writer: 0,
+    path: "a",
+    to: undefined,
+    type: "file",
+    size: 0,
+    mtime: 0,
+    bytes: undefined,
+    isPrivate: false,
+    author: undefined,
+    ...more,
+  };
+}
+
+test("in the page a file at the old path of a renamed one is new, and not a change of it", () => {
+  using directory = new TempDirectory();
+  const file = directory.at("history.db");
+  using writer = HistoryWriter.open({ file, node: "n1", limits: { bytes: 2 ** 20, ageMs: 1e15 } });
+  const [first, second] = ["name: one\n", "name: two\n"].map((text) => Buffer.from(text));
+  writer.write([
+    changed(2, { bytes: first }),
+    changed(3, { kind: "rename", to: "b", bytes: first }),
+    changed(4, { bytes: second }),
+  ]);
+  const history = History.open(file);
+  if (typeof history === "string") throw new Error(history);
+  using opened = history;
+  const page = historyPage(opened, opened.changes(), { showSecrets: false });
+  const [, data = ""] = /<script id="data"[^>]*>([^<]*)</.exec(page) ?? [];
+  const diffs = (JSON.parse(data) as { diff: string }[]).map((change) => change.diff);
+  expect(diffs).toEqual([
+    "--- /dev/null\n+++ a@4\n@@ -0,0 +1,1 @@\n+name: two\n",
+    "",
+    "--- /dev/null\n+++ a@2\n@@ -0,0 +1,1 @@\n+name: one\n",
+  ]);
 });

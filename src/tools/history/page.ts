@@ -4,7 +4,7 @@
  * text only.
  */
 import { counted } from "../../base/counted.ts";
-import type { History, KeptChange } from "../../pmxcfs/history/reader.ts";
+import { type History, isThere, type KeptChange } from "../../pmxcfs/history/reader.ts";
 import { escapeMarkup, escapeText, jsonText } from "../../base/escape.ts";
 import { unifiedDiff } from "./diff.ts";
 import { showAuthor, showPath, showTime, showVersions, showWhere } from "./listing.ts";
@@ -38,7 +38,7 @@ class Before {
     this.#history = history;
   }
 
-  /** The change before `change` of the same path. */
+  /** The change before `change` of the same path; it may have removed or renamed the entry. */
   of(change: KeptChange): KeptChange | undefined {
     const { path } = change;
     return this.#last.get(path) ?? this.#history.stateAt(path, change.firstVersion - 1);
@@ -53,7 +53,7 @@ class Before {
 function diffOf(history: History, before: Before, change: KeptChange, all: boolean): string {
   if (change.type === "directory" || change.kind === "touch") return "";
   const earlier = before.of(change);
-  const wasThere = earlier !== undefined && earlier.kind !== "remove";
+  const wasThere = earlier !== undefined && isThere(change.path, earlier);
   const old = wasThere ? history.content(earlier) : undefined;
   const now = history.content(change);
   if (wasThere && old === undefined) return "the content before is not kept\n";
