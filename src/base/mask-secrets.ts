@@ -32,8 +32,14 @@ const QUOTE = String.raw`\\{0,4}["']`;
  * long as it likes. So every repetition before the replaced part is bounded or anchored.
  */
 const RULES: readonly (readonly [pattern: RegExp, replacement: string])[] = [
-  // `key: value`, `key = value` and `key value` at the start of a line, as in PVE's files.
-  [new RegExp(`^(${BLANK}*(?:${KEYS})(?:${BLANK}*[:=]|${BLANK})${BLANK}*)\\S.*$`, "gim"), "$1***"],
+  // `key: value`, `key = value` and `client-key value` at the start of a line, as in PVE's files.
+  [
+    new RegExp(
+      `^(${BLANK}*(?:\\w[\\w-]{0,63}-)?(?:${KEYS})(?:${BLANK}*[:=]|${BLANK})${BLANK}*)\\S.*$`,
+      "gim",
+    ),
+    "$1***",
+  ],
   // `Authorization: Bearer value`, alone or as a quoted word, and `Bearer value` without it.
   [new RegExp(`(authorization["']?${SPACE}[:=]${SPACE}["']?)[^"'\\n]+`, "gi"), "$1***"],
   [/\b(Bearer {1,64})[\w.~+/=-]{8,}/gi, "$1***"],

@@ -6,6 +6,7 @@ const MASKED: readonly (readonly [string, string])[] = [
   ["password: geheim", "password: ***"],
   ["  key = a b c", "  key = ***"],
   ["cipassword geheim", "cipassword ***"],
+  ["openid: x\n\tclient-id y\n\tclient-key geheim", "openid: x\n\tclient-id y\n\tclient-key ***"],
   [`key${" ".repeat(500)}geheim`, `key${" ".repeat(500)}***`],
   ['{"api_key": "geheim", "x": 1}', '{"api_key": "***", "x": 1}'],
   ["x my_long_name_password=geheim,size=1", "x my_long_name_password=***,size=1"],
