@@ -68,7 +68,7 @@ type Chosen = Values<typeof options>;
 
 /** The request's id and body. */
 function asked({ request, path, id, payload }: Chosen): Pick<LoadWork, "id" | "body"> {
-  if (id !== undefined) return { id, body: Buffer.alloc(payload, "x").toString("base64") };
+  if (id !== undefined) return { id, body: payload };
   if (payload > 0) throw new UsageFailure("--payload is the body of --id, which is missing");
   if (request === "connect") return { id: "connect", body: "" };
   const read = READ_REQUESTS.find((each) => each.request === requestNamed(request));

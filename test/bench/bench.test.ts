@@ -52,6 +52,13 @@ describe("bench --count", () => {
   });
 });
 
+test("bodies may be larger than what fits into an environment variable", async () => {
+  await using service = await startService((name) => [native("qb-echo-server"), name]);
+  const words = ["--socket", service.name, "--id", "9", "--payload", "500K", "--count", "4"];
+  const [figures] = (await bench(...words)).services;
+  expect(figures).toMatchObject({ requests: 4, errors: 0 });
+});
+
 test("with --vs two services are measured, and their ratios printed", async () => {
   await using c = await startService((name) => [native("qb-echo-server"), name]);
   await using ours = await startService((name) => [...SOURCES, "echo", "--socket", name]);

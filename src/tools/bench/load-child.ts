@@ -22,8 +22,8 @@ export interface LoadWork {
   readonly client: LoadClient;
   /** Request id, or `connect` to measure connecting and disconnecting. */
   readonly id: number | "connect";
-  /** The body, base64. */
-  readonly body: string;
+  /** The body in base64, or its size: a large one does not fit into an environment variable. */
+  readonly body: string | number;
   readonly messageBytes: number;
   readonly timeoutMs: number;
 }
@@ -42,6 +42,10 @@ export interface LoadReport {
 type Operation = () => number | string | Promise<number | string>;
 
 const RESPONSE_ROOM = 64 * 1024;
+
+function bodyOf({ body }: LoadWork): Buffer {
+  return typeof body === "number" ? Buffer.alloc(body, "x") : Buffer.from(body, "base64");
+}
 
 /** Reports to the parent; ends this process if the parent has ended. */
 function say(line: string): void {
@@ -66,7 +70,7 @@ async function ownOperation(work: LoadWork): Promise<Operation | string> {
   }
   const client = await QbClient.connect(socket, options);
   if (client instanceof QbFailure) return String(client);
-  const body = Buffer.from(work.body, "base64");
+  const body = bodyOf(work);
   return () => {
     const response = client.sendRecvBlocking(id, body);
     return response instanceof QbFailure ? String(response) : response.error;
@@ -91,7 +95,7 @@ function libqbOperation(work: LoadWork): Operation | string {
   }
   const connection = connect();
   if (typeof connection === "string") return connection;
-  const body = Buffer.from(work.body, "base64");
+  const body = bodyOf(work);
   const message = Buffer.concat([Buffer.alloc(RequestHeader.size), body]);
   RequestHeader.write.id(spanOf(message), id);
   RequestHeader.write.size(spanOf(message), message.byteLength);
