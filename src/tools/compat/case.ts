@@ -29,9 +29,7 @@ export type Need =
   /** Root, to become www-data and an unknown user. */
   | "root"
   /** The service runs on this machine and uses our /dev/shm. */
-  | "rings"
-  /** The service has pmxcfs's access rule. */
-  | "pmxcfs-access";
+  | "rings";
 
 /** The user of a client. */
 export type User = "self" | "www-data" | "stranger";

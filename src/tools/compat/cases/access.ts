@@ -14,7 +14,7 @@ export const ACCESS_CASES: readonly Case[] = [
     name: "access.stranger",
     shows: "A user who is neither root nor www-data is refused",
     profiles: ["pmxcfs"],
-    needs: ["root", "pmxcfs-access"],
+    needs: ["root"],
     steps: [
       { do: "connect", user: "stranger", expect: "refused" },
       { do: "connect", client: "b" },
@@ -25,7 +25,7 @@ export const ACCESS_CASES: readonly Case[] = [
     name: "access.www-data",
     shows: "www-data is accepted, and reads files that are not private",
     profiles: ["pmxcfs"],
-    needs: ["root", "pmxcfs-access"],
+    needs: ["root"],
     steps: [
       { do: "connect", user: "www-data" },
       call(CfsIpc.GET_FS_VERSION, "", { starts: '{\n"starttime": ' }),
@@ -38,7 +38,7 @@ export const ACCESS_CASES: readonly Case[] = [
     name: "access.read-only",
     shows: "A write by www-data is EPERM before any other check",
     profiles: ["pmxcfs"],
-    needs: ["root", "pmxcfs-access"],
+    needs: ["root"],
     steps: [
       { do: "connect", user: "www-data" },
       ask(setStatus, { key: "x", value: Buffer.from("y") }, EPERM),
@@ -51,7 +51,7 @@ export const ACCESS_CASES: readonly Case[] = [
     name: "access.private",
     shows: "A read of a private path by www-data is EPERM, whether the path exists or not",
     profiles: ["pmxcfs"],
-    needs: ["root", "pmxcfs-access"],
+    needs: ["root"],
     steps: [
       { do: "connect", user: "www-data" },
       ...["priv", "priv/", "priv/no-such-file", "/priv/token.cfg", "nodes/n/priv/x"].map((path) =>
@@ -64,7 +64,7 @@ export const ACCESS_CASES: readonly Case[] = [
     name: "access.private-files",
     shows: "Root reads private files, www-data gets EPERM, and www-data can verify tokens",
     profiles: ["pmxcfs"],
-    needs: ["root", "pmxcfs-access", "fixtures"],
+    needs: ["root", "fixtures"],
     steps: [
       { do: "connect" },
       { do: "connect", client: "w", user: "www-data" },
