@@ -40,6 +40,18 @@ test("a change of a secret is said, and shown only on demand", () => {
   expect(diff(one, other, true)).toContain("-password: one\n+password: two\n");
 });
 
+/** So many lines with different numbers, beginning with `from`. */
+function numbers(from: number, count: number): string {
+  return Array.from({ length: count }, (_, index) => `${from + index}\n`).join("");
+}
+
+test("of many lines that have nothing in common only the sizes are shown, and soon", () => {
+  expect(diff(numbers(100_000, 50_000), numbers(200_000, 50_000))).toBe(
+    "--- a@1\n+++ a@2\nthe contents differ (350000 bytes, then 350000)\n",
+  );
+  expect(diff(undefined, numbers(200_000, 50_000))).toContain("\n+249999\n");
+});
+
 /** The change of a file that made this version. */
 function changed(version: number, more: Partial<HistoryChange>): HistoryChange {
   return {

@@ -6,6 +6,9 @@ import { maskSecrets } from "../../base/mask-secrets.ts";
 /** Larger files are not compared line by line. */
 const MOST_BYTES = 1024 * 1024;
 
+/** Limit of a diff, ms: its time grows with the square of the lines that differ. */
+const LONGEST_MS = 2000;
+
 /** Whether bytes are text: no NUL in them. */
 function isText(bytes: Uint8Array): boolean {
   return !bytes.includes(0);
@@ -23,7 +26,10 @@ function nameOf({ bytes, label }: Side): string {
   return bytes === undefined ? "/dev/null" : label;
 }
 
-/** The diff; "" if nothing differs. Of binary and very large contents only the sizes are given. */
+/**
+ * The diff; "" if nothing differs. Of binary contents, and of large ones that have not much in
+ * common, only the sizes are given.
+ */
 export function unifiedDiff(before: Side, after: Side, showSecrets: boolean): string {
   const [a, b] = [before.bytes ?? new Uint8Array(0), after.bytes ?? new Uint8Array(0)];
   if (Buffer.compare(a, b) === 0 && (before.bytes === undefined) === (after.bytes === undefined)) {
@@ -45,8 +51,9 @@ export function unifiedDiff(before: Side, after: Side, showSecrets: boolean): st
     shown(newText),
     undefined,
     undefined,
-    { headerOptions: FILE_HEADERS_ONLY },
+    { headerOptions: FILE_HEADERS_ONLY, timeout: LONGEST_MS },
   );
+  if (patch === undefined) return summary(sizes);
   // A diff goes to a terminal, and contents may have control characters.
   return /^@@ /m.test(patch) ? escapeLines(patch) : summary("only masked secrets differ");
 }
