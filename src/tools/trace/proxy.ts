@@ -28,6 +28,8 @@ interface Session {
   readonly taken: Taken;
   client: QbClient | undefined;
   requests: number;
+  /** The answer to the last request that had to wait; later requests wait for it. */
+  waiting: Promise<unknown> | undefined;
   closed: boolean;
 }
 
@@ -112,6 +114,7 @@ export class Proxy implements Handler {
       taken: this.#upstream.take(peer.caller),
       client: undefined,
       requests: 0,
+      waiting: undefined,
       closed: false,
     };
     this.#sessions.set(peer, session);
@@ -187,9 +190,10 @@ export class Proxy implements Handler {
   }
 
   #forward(session: Session, pending: Pending): Reply | Promise<Reply> {
-    const { client } = session;
+    const { client, waiting } = session;
     const { id, span } = pending;
-    if (client === undefined || client.busy) return this.#forwardLater(session, pending);
+    const mustWait = client === undefined || client.busy || waiting !== undefined;
+    if (mustWait) return this.#forwardLater(session, pending);
     const failure = client.send(id, bodyOf(span));
     // Copied after the send, so that the server works meanwhile.
     this.#keep(pending);
@@ -204,13 +208,14 @@ export class Proxy implements Handler {
     return this.#outcome(pending, failure);
   }
 
-  /** For a request that arrives before the upstream connection is made, or under flow control. */
+  /** For a request before the upstream connection is made, under flow control, or after such. */
   async #forwardLater(session: Session, pending: Pending): Promise<Reply> {
     if (pending.kept === undefined) this.#keep(pending);
-    const client = session.client ?? (await session.taken.done);
-    const answer =
-      client instanceof QbFailure ? client : await sendWhenReady(client, session, pending);
-    return this.#outcome(pending, answer);
+    const answer = sendWhenReady(session, pending);
+    session.waiting = answer;
+    const outcome = await answer;
+    if (session.waiting === answer) session.waiting = undefined;
+    return this.#outcome(pending, outcome);
   }
 
   #outcome(pending: Pending, answer: QbResponse | QbFailure): Reply {
@@ -268,12 +273,17 @@ function pendingOf({ id, peer, span }: Request, isMalformed: boolean): Pending {
   return { start, peer, id, span, kept: undefined, malformed: isMalformed };
 }
 
-/** Sends; while the server's flow control is on, it is applied to the client too. */
+/**
+ * Sends after the requests that wait; while the server's flow control is on, it is applied to the
+ * client too.
+ */
 async function sendWhenReady(
-  client: QbClient,
   session: Session,
   { peer, id, span }: Pending,
 ): Promise<QbResponse | QbFailure> {
+  await session.waiting;
+  const client = session.client ?? (await session.taken.done);
+  if (client instanceof QbFailure) return client;
   const body = bodyOf(span);
   let answer = await client.sendRecv(id, body, CLIENT_WAIT);
   if (!(answer instanceof QbFailure) || answer.kind !== "busy") return answer;
