@@ -8,7 +8,7 @@ import { screen } from "../tools/top/screen.ts";
 import { type SortName, SORTS, type View, viewOf } from "../tools/top/view.ts";
 import { flag, milliseconds, oneOf, path, text } from "./args.ts";
 import { command } from "./command.ts";
-import { CommandFailure, ExitCode } from "./failure.ts";
+import { CommandFailure, ExitCode, leave } from "./failure.ts";
 import { print, stdoutStyle } from "./terminal.ts";
 
 const SORT_NAMES = Object.keys(SORTS) as SortName[];
@@ -93,6 +93,6 @@ export const topCommand = command({
     const first = await readStatus(where);
     if (typeof first === "string") throw new CommandFailure(first);
     await showLive({ read: () => readStatus(where), intervalMs, sort, look });
-    return ExitCode.OK;
+    return leave(ExitCode.OK);
   },
 });

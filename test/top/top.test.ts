@@ -196,6 +196,31 @@ test("the live screen obeys keys and a resize, and restores the terminal at its 
   }
 });
 
+test("q ends the live screen at once also while the server does not answer", async () => {
+  const answer = JSON.stringify(await statusDocument());
+  const path = join(directory, "hangs");
+  let asked = 0;
+  const open = (socket: Bun.Socket) => {
+    asked++;
+    if (asked > 2) return;
+    socket.write(answer);
+    socket.shutdown();
+  };
+  const listener = Bun.listen({ unix: path, socket: { open, data() {} } });
+  const tmux = terminal("hung");
+  const run = [...program(), "top", "--status", path, "--interval", "50ms"].join(" ");
+  tmux("new-session", "-d", "-x", "80", "-y", "24", `${run}; echo "left $?"; read wait`);
+  try {
+    await eventually("a reading hangs", () => asked > 2);
+    tmux("send-keys", "q");
+    // Less than the time limit of a reading.
+    await eventually("top has ended", () => tmux("capture-pane", "-p").includes("left 0"), 4000);
+  } finally {
+    tmux("kill-server");
+    listener.stop(true);
+  }
+});
+
 test("with NO_COLOR the table has no escape sequence on a terminal", async () => {
   const tmux = terminal("bare");
   const run = [...program(), "top", "--status", status, "--once", "--interval", "50ms"].join(" ");
