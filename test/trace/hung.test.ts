@@ -10,7 +10,13 @@ import { Fifo } from "../support/fifo.ts";
 import { NOBODY, WWW_DATA } from "../support/identity.ts";
 import { bodyText, QbClient } from "../support/qb-client.ts";
 import { loadService } from "../support/qb-load.ts";
-import { program, type Service, startService, uniqueName } from "../support/service.ts";
+import {
+  isListening,
+  program,
+  type Service,
+  startService,
+  uniqueName,
+} from "../support/service.ts";
 import { noRingsLeft, ringDirectories } from "../support/shm.ts";
 import { startC, startProxy } from "./support.ts";
 
@@ -111,6 +117,31 @@ test("clients are served while the trace is not read; a line counts what is left
     expect(Number(lost)).toBeLessThan(10_000);
     expect(await tracer.stop()).toBe(0);
   } finally {
+    rmSync(directory, { recursive: true });
+  }
+});
+
+test("clients are served while the terminal of the trace is stopped", async () => {
+  const directory = mkdtempSync(join(tmpdir(), "pmxcfs-ipc-test-"));
+  const tmux = (...words: string[]) =>
+    Bun.spawnSync(["tmux", "-S", join(directory, "tmux"), "-f", "/dev/null", ...words]);
+  const shown = () => tmux("capture-pane", "-p").stdout.toString();
+  const name = uniqueName();
+  try {
+    await using server = await startC("qb-echo-server", "--accept-any");
+    const words = [...program(), "trace", "--socket", name, "--upstream", server.name];
+    tmux("new-session", "-d", "-x", "80", "-y", "24", `${words.join(" ")}; echo "left $?"; read x`);
+    await eventually("the tracer listens", () => isListening(name));
+    tmux("send-keys", "C-s");
+    // More than the terminal and the pipes to it hold.
+    const load = await loadService(name, "--requests", "3000");
+    expect(load).toMatchObject({ requests: 3000, errors: 0 });
+    tmux("send-keys", "C-q");
+    await eventually("the lines are shown", () => shown().includes("disconnect"));
+    tmux("send-keys", "C-c");
+    await eventually("the tracer has ended", () => shown().includes("left 0"));
+  } finally {
+    tmux("kill-server");
     rmSync(directory, { recursive: true });
   }
 });
