@@ -7,8 +7,9 @@ import { needRoot } from "../support/identity.ts";
 import { native } from "../support/native.ts";
 import { testUnless } from "../support/unless.ts";
 import type { Attempt, Tried } from "./servers/try-fix.ts";
-import { DIRECTORY, FILE, type Row, nodeTree, writeDatabase } from "./support/database.ts";
+import { DIRECTORY, FILE, type Row, writeDatabase } from "./support/database.ts";
 import { expectFixed, follow } from "./support/fixes.ts";
+import { GUESTS, named, placed, serviceManager, writeLargeDatabase } from "./support/states.ts";
 import { codesOf, nodeCommand, shell } from "./support/run.ts";
 import { FIXES_S, SYSTEMD_FIXES, followUnderSystemd } from "./support/systemd-fixes.ts";
 import { noSystemd } from "./support/systemd.ts";
@@ -26,16 +27,6 @@ afterAll(() => rmSync(directory, { recursive: true }));
 const SERVER = `${shell(nodeCommand("svc"))} > /dev/null & server=$!
 await listening svc
 `;
-
-/** A machine called pve1 with this /etc/hosts, the address 192.0.2.7, and no other names. */
-function named(hosts: string): string {
-  return `hostname pve1
-    ip link add eth7 type bridge && ip address add 192.0.2.7/24 dev eth7
-    ip link set eth7 up
-    printf '${hosts.replaceAll("\n", String.raw`\n`)}' > /etc/hosts
-    printf 'hosts: files\\n' > /etc/nsswitch.conf
-  `;
-}
 
 /** A name server that receives queries and does not answer. */
 const SILENT_DNS = `require("node:dgram").createSocket("udp4").bind(53, "127.0.0.1");`;
@@ -58,24 +49,14 @@ function database(rows: readonly Row[], more = ""): string {
     ${more}`;
 }
 
-const GUESTS: Row[] = [
-  ...nodeTree("pve1"),
-  [8, 3, FILE, "100.conf", "memory: 1\n"],
-  [9, 3, FILE, "101.conf", "memory: 2\n"],
-];
-
 /** One leaf page of a file that has many, overwritten with zeroes. */
 function damaged(): string {
   const path = join(directory, `damaged-${files++}.db`);
-  const many = Array.from({ length: 60 }, (_, index): Row => {
-    return [100 + index, 0, FILE, `file-${index}`, `${index}`.repeat(300)];
-  });
-  writeDatabase(path, [...GUESTS, ...many]);
+  writeLargeDatabase(path);
   const bytes = readFileSync(path);
   bytes.fill(0, 4096 * 3, 4096 * 4);
   writeFileSync(path, bytes, { mode: 0o600 });
-  return `hostname pve1
-    cp ${path} /var/lib/pve-cluster/config.db; chmod 0600 /var/lib/pve-cluster/config.db`;
+  return placed(path);
 }
 
 /** A file of 0 bytes whose -wal has everything: after a full disk, or an interrupted copy. */
@@ -268,6 +249,17 @@ for (const [code, { script, also, inMachine, ...attempt }] of Object.entries(SCE
     also?.(tried);
   });
 }
+
+test("a tree without an entry is not put into place of a file", async () => {
+  const script = `${damaged()}
+    ${serviceManager("[ $1 != stop ] || : > /var/lib/pve-cluster/config.db")}`;
+  const attempt = { code: "DB_CORRUPT", only: DATABASE, roots: ["/root"] } as const;
+  const look = "ls /var/lib/pve-cluster; cat /run/systemctl";
+  const { first, looked } = await follow(script, { ...attempt, look });
+  expect(codesOf(first)).toContain("DB_CORRUPT");
+  expect(looked).not.toMatch(/^(new|broken)-/m);
+  expect(looked).not.toMatch(/^start /m);
+});
 
 test("the fix of a damaged file changes nothing if the disk has no room for it", async () => {
   const script = `${damaged()}

@@ -7,14 +7,14 @@ import { CfsLimits } from "../../../base/limits.ts";
 import { judgeDatabase, type Problem, problemLine } from "../../../pmxcfs/rescue/verify.ts";
 import { type SalvagedItem, salvage } from "../../../pmxcfs/rescue/salvage.ts";
 import type { CodeName } from "../../diagnosis/codes.ts";
-import { NOTHING_READ } from "../../diagnosis/codes/database.ts";
+import { IN_MEMORY, NOTHING_READ } from "../../diagnosis/codes/database.ts";
 import { type Finding, found, pass, skip } from "../finding.ts";
 import type { FileInfo } from "../host.ts";
 import type { Context, Probe } from "../probe.ts";
 import { lockHoldersIn } from "../../../platform/proc-locks.ts";
 import { openBy, readProcess } from "../proc.ts";
 import { diskFindings } from "./disk.ts";
-import { changeFromFuture, filesLeft, type LastChange, locksHeld } from "./tree.ts";
+import { changeFromFuture, filesLeft, isMounted, type LastChange, locksHeld } from "./tree.ts";
 
 const MiB = 1024 * 1024;
 
@@ -231,20 +231,32 @@ const PROBLEM_CODES = {
   "duplicate-vmid": "DB_DUPLICATE_VMID",
 } as const satisfies Record<Problem["kind"], CodeName>;
 
+/** Files that lack rows, which a pmxcfs that runs has in memory. */
+const LACKING: ReadonlySet<CodeName> = new Set(["DB_CORRUPT", "DB_NOT_PMXCFS"]);
+
+/** A pmxcfs that runs shows its tree, and answers. The link exists in every mount of one. */
+async function isShown(context: Context): Promise<boolean> {
+  const { machine, left } = context;
+  if (!(await isMounted(context))) return false;
+  const { code } = await machine.run(["stat", "-c", "%F", `${machine.paths.pve}/local`], left());
+  return code === 0;
+}
+
 /**
  * The problems as findings, with the fix once: it removes all of them. There is no fix for a guest
  * that exists twice, because the new file would have it twice as well, nor for a file with nothing
- * in it.
+ * in it, unless it can be made from the tree that is `shown`.
  */
-function fatal(path: string, { problems, items }: Examined): Finding[] {
+function fatal(path: string, { problems, items }: Examined, shown: boolean): Finding[] {
   const directory = path.slice(0, path.lastIndexOf("/"));
-  const shown = problems.slice(0, FAULTS_LISTED);
+  const listed = problems.slice(0, FAULTS_LISTED);
   const open = problems.some(({ kind }) => kind === "duplicate-vmid");
-  return shown.map((problem, index) => {
+  return listed.map((problem, index) => {
     const code = PROBLEM_CODES[problem.kind];
-    const whole = index === 0 && problems.length > shown.length;
+    const whole = index === 0 && problems.length > listed.length;
     const more = whole ? ` (and ${problems.length - 1} more)` : "";
     const values = { path, directory, detail: `${problemLine(problem)}${more}` };
+    if (shown && LACKING.has(code)) return found(code, values, { advice: IN_MEMORY });
     if (items.length === 0) return found(code, values, { fix: null, advice: NOTHING_READ });
     return found(code, values, index === 0 && !open ? {} : { fix: null });
   });
@@ -285,7 +297,7 @@ function examinedOnce(context: Context, path: string): Promise<Examined | string
 async function inside(context: Context, path: string): Promise<Finding[]> {
   const examined = await examinedOnce(context, path);
   if (typeof examined === "string") return [skip("database", `${path}: ${examined}`)];
-  const bad = fatal(path, examined);
+  const bad = fatal(path, examined, examined.problems.length > 0 && (await isShown(context)));
   if (bad.length > 0) return bad;
   const { items, last } = examined;
   const bytes = items.reduce((sum, { row }) => sum + row.data.length, 0);

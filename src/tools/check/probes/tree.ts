@@ -66,7 +66,8 @@ function removal(paths: readonly string[]): string {
   return `(d=/root/pve-left-$(date +%Y%m%d-%H%M%S); ${copy} && rm -f -- ${words})`;
 }
 
-async function isMounted({ machine }: Context): Promise<boolean> {
+/** Whether a FUSE file system is mounted on /etc/pve, be its server alive or not. */
+export async function isMounted({ machine }: Context): Promise<boolean> {
   const text = await machine.text(`${machine.paths.proc}/self/mountinfo`);
   const mounts = parseMounts(typeof text === "string" ? text : "");
   return mounts.some(({ point, type }) => point === machine.paths.pve && type.startsWith("fuse"));

@@ -9,24 +9,54 @@ import type { Code } from "../code.ts";
 
 const USUAL = PVE.database;
 
-/**
- * An export that could not write everything (exit code 3) ends the fix. `import` and `verify` run
- * before any file is moved; the copy includes config.db-wal. It runs in a subshell, because it
- * changes umask and directory.
- */
-const REBUILD =
-  "systemctl stop pve-cluster; (umask 077; t=$(date +%Y%m%d-%H%M%S); cd {directory} && " +
-  'flock -w 20 .pmxcfs.lockfile sh -c "' +
-  "pmxcfs-ipc config export --db config.db rescued-$t; [ \\$? -le 1 ] && " +
+const EXPORT = "pmxcfs-ipc config export --db config.db rescued-$t";
+
+/** `import` and `verify` run before any file is moved; the copy includes config.db-wal. */
+const REPLACE =
   "pmxcfs-ipc config import --db new-$t.db rescued-$t && " +
   "pmxcfs-ipc config verify --db new-$t.db && " +
   "mkdir broken-$t && cp -a config.db* broken-$t/ && " +
-  "rm -f config.db-wal config.db-shm config.db-journal && " +
-  'mv -T new-$t.db config.db") && systemctl start pve-cluster';
+  "rm -f config.db-wal config.db-shm config.db-journal && mv -T new-$t.db config.db";
+
+/**
+ * Nothing is stopped if this program is not on the path. The steps run in a subshell, because they
+ * change umask and directory. `before` runs while pmxcfs may run, `rescue` makes rescued-TIME if it
+ * is not there; an export that could not write everything (exit code 3) ends the fix.
+ */
+function rebuild(before: string, rescue: string): string {
+  return (
+    "pmxcfs-ipc --version && (umask 077; t=$(date +%Y%m%d-%H%M%S); cd {directory} && " +
+    `${before}{ systemctl stop pve-cluster; flock -w 20 .pmxcfs.lockfile sh -c ` +
+    `"{ ${rescue}; [ \\$? -le 1 ]; } && ${REPLACE}"; }) && systemctl start pve-cluster`
+  );
+}
+
+const REBUILD = rebuild("", EXPORT);
+
+/**
+ * For a file that lacks rows. A pmxcfs that runs has them in memory: the tree that is mounted is
+ * copied before it is stopped, and takes the place of the export.
+ */
+const REBUILD_LACKING = rebuild(
+  `if mountpoint -q ${PVE.mount} && [ -h ${PVE.mount}/local ]; then ` +
+    `cp -a ${PVE.mount} rescued-$t; fi && `,
+  `[ -d rescued-$t ] || ${EXPORT}`,
+);
+
+/** dcdb.c: the tree with the highest version becomes that of all. */
+const VERSION =
+  "The new file has a low version: when this node meets other members of a cluster, it gets " +
+  "their tree, and a change that only this node had is then in rescued-TIME only. ";
 
 const REBUILT =
   "The exported entries are in rescued-TIME, the old file with its -wal in broken-TIME, beside " +
-  "the new file: compare them before you start guests. ";
+  `the new file: compare them before you start guests. ${VERSION}`;
+
+/** The advice if pmxcfs runs, and has what the file lacks. */
+export const IN_MEMORY =
+  "pmxcfs runs and has the whole tree in memory: do not restart it in another way. The command " +
+  "copies /etc/pve to rescued-TIME first, and makes the new file from it; the old file with its " +
+  `-wal is then in broken-TIME. ${VERSION}`.trimEnd();
 
 /** The advice if no entry can be read. */
 export const NOTHING_READ =
@@ -46,10 +76,10 @@ export const DATABASE_CODES = {
     cause:
       "The file is damaged by a power loss, a full disk, or a copy made during a write. pmxcfs " +
       'does not start with it ("memdb_open failed").',
-    fix: REBUILD,
+    fix: REBUILD_LACKING,
     advice:
-      `${REBUILT}Rows of a damaged page are missing: take them from a backup or another node of ` +
-      "the cluster.",
+      `${REBUILT}If pmxcfs was stopped, rows of a damaged page are missing: take them from a ` +
+      "backup or another node of the cluster.",
     seen: ["memdb-open", "service-failed"],
   },
   DB_NOT_PMXCFS: {
@@ -62,7 +92,7 @@ export const DATABASE_CODES = {
       "It comes from an interrupted copy, a failed restore, a full disk, or another program. " +
       "pmxcfs would start with it: create its table, delete an existing -wal, and show an empty " +
       "/etc/pve.",
-    fix: REBUILD,
+    fix: REBUILD_LACKING,
     advice: `${REBUILT}Do not start pve-cluster with the file as it is.`,
     seen: ["empty-after-rename"],
   },
