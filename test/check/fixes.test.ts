@@ -250,6 +250,16 @@ for (const [code, { script, also, inMachine, ...attempt }] of Object.entries(SCE
   });
 }
 
+test("the fix of a full disk restarts the service also when there is no config.db", async () => {
+  const script = `${SCENARIOS.DB_DISK_LOW?.script}
+    rm /var/lib/pve-cluster/config.db
+    ${serviceManager()}`;
+  const look = "grep restart /run/systemctl";
+  const tried = await follow(script, { code: "DB_DISK_LOW", only: DATABASE, look });
+  expectFixed(tried, "DB_DISK_LOW");
+  expect(tried.looked).toBe("restart pve-cluster\n");
+});
+
 test("a tree without an entry is not put into place of a file", async () => {
   const script = `${damaged()}
     ${serviceManager("[ $1 != stop ] || : > /var/lib/pve-cluster/config.db")}`;

@@ -56,6 +56,7 @@ const PREVENTS_START: readonly CodeName[] = [
   "NOT_INSTALLED",
   "DB_READ_ONLY",
   "DB_DISK_LOW",
+  "DB_INODES_LOW",
   "GROUP_MISSING",
   "NAME_UNRESOLVED",
   "NAME_LOOPBACK",
@@ -80,6 +81,7 @@ const PREVENTS_CONNECTING: readonly CodeName[] = [
 /** Codes that explain others only as failures: as warnings they are faults to come. */
 export const EXPLAINS_AS_FAILURE: ReadonlySet<CodeName> = new Set([
   "DB_DISK_LOW",
+  "DB_INODES_LOW",
   "SHM_INODES_LOW",
 ]);
 
@@ -105,6 +107,8 @@ export const EFFECTS: Readonly<Partial<Record<CodeName, readonly CodeName[]>>> =
   PVE_NOT_MOUNTED: ["FUSE_MISSING", "PVE_NOT_EMPTY"],
   RESTART_FLAG: ["SOCKET_ABSENT"],
   DB_LOCKED_BY_OTHER: ["SOCKET_TAKEN"],
+  // Some file systems make inodes of free space.
+  DB_INODES_LOW: ["DB_DISK_LOW"],
   NODE_DIRECTORY_MISSING: ["NODENAME_DIFFERS", "DB_NOT_PMXCFS"],
   HANDSHAKE_HUNG: [...PREVENTS_ANSWERS, "SOCKET_TAKEN"],
   REQUEST_HUNG: [...PREVENTS_ANSWERS, "SOCKET_TAKEN"],

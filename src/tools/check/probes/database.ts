@@ -2,7 +2,6 @@
  * config.db: examined in place, without SQLite's locks and without writing a byte, by the rules of
  * `config verify` (pmxcfs/rescue), which are those by which pmxcfs loads it.
  */
-import { dirname, resolve } from "node:path";
 import { CfsLimits } from "../../../base/limits.ts";
 import { judgeDatabase, type Problem, problemLine } from "../../../pmxcfs/rescue/verify.ts";
 import { type SalvagedItem, salvage } from "../../../pmxcfs/rescue/salvage.ts";
@@ -13,7 +12,7 @@ import type { FileInfo } from "../host.ts";
 import type { Context, Probe } from "../probe.ts";
 import { lockHoldersIn } from "../../../platform/proc-locks.ts";
 import { openBy, readProcess } from "../proc.ts";
-import { diskFindings } from "./disk.ts";
+import { behindLinks, diskFindings } from "./disk.ts";
 import { changeFromFuture, filesLeft, isMounted, type LastChange, locksHeld } from "./tree.ts";
 
 const MiB = 1024 * 1024;
@@ -33,8 +32,6 @@ const READERS_LISTED = 5;
 /** Attempts to read a file that is being written, and the pause between them. */
 const READS = 4;
 const AGAIN_MS = 50;
-/** The kernel follows as many. */
-const LINKS_FOLLOWED = 40;
 
 function mib(bytes: number): number {
   return Math.round((bytes / MiB) * 10) / 10;
@@ -57,17 +54,6 @@ async function walReaders({ machine, facts }: Context, path: string): Promise<st
   if (named.length === 0) return "";
   const list = named.map(({ pid, command }) => `pid ${pid} (${command})`).join(", ");
   return holders.length > 0 ? `; a transaction is open in ${list}` : `; also open in ${list}`;
-}
-
-/** The path of the file that symlinks lead to: beside it are the -wal and our journal. */
-async function behindLinks({ machine }: Context, path: string): Promise<string> {
-  let at = path;
-  for (let links = 0; links < LINKS_FOLLOWED; links++) {
-    const target = await machine.link(at);
-    if (typeof target !== "string") break;
-    at = resolve(dirname(at), target);
-  }
-  return at;
 }
 
 async function walSize(context: Context, path: string): Promise<Finding[]> {

@@ -182,10 +182,10 @@ export const DATABASE_CODES = {
       "mounted for writing at boot. A running pmxcfs answers reads from memory, and every " +
       "change of /etc/pve with Input/output error; a stopped one does not start.",
     advice:
-      "Look at `dmesg | tail -n 50`. First copy config.db and its -wal to another machine. If " +
-      "there are errors of the disk, stop here and replace it; without any: `mount -o remount,rw " +
-      "{point} && systemctl restart pve-cluster`",
-    seen: ["commit-failed", "pmxcfs-lock"],
+      "Look at `dmesg | tail -n 50`. First copy config.db and the files beside it (`ls -l " +
+      "{path}*`) to another machine. If there are errors of the disk, stop here and replace it; " +
+      "without any: `mount -o remount,rw {point} && systemctl restart pve-cluster`",
+    seen: ["commit-failed", "pmxcfs-lock", "read-only-file-system"],
   },
   DB_DISK_LOW: {
     title: "the database's disk is full",
@@ -197,12 +197,28 @@ export const DATABASE_CODES = {
       "A write that does not fit fails with Input/output error. The C server then fails every " +
       "later change too, until it is restarted, and with a full disk that restart fails as well.",
     fix:
-      "apt-get clean; [ $(df --output=avail -BM {path} | tail -n 1 | tr -dc 0-9) -ge {limit} ] " +
-      "&& systemctl restart pve-cluster",
+      "apt-get clean; [ $(df --output=avail -BM {directory} | tail -n 1 | tr -dc 0-9) -ge " +
+      "{limit} ] && systemctl restart pve-cluster",
     advice:
-      "If that does not free enough: `du -xh / --max-depth=3 | sort -h | tail -n 20`; restart " +
-      "pve-cluster only after there is room.",
+      "If that does not free enough: `du -xh {point} --max-depth=3 | sort -h | tail -n 20`; " +
+      "restart pve-cluster only after there is room.",
     seen: ["commit-failed", "memdb-open", "no-space", "join-database"],
+  },
+  DB_INODES_LOW: {
+    title: "the database's disk has no free inodes",
+    check: "database",
+    severity: "warn",
+    usualPath: USUAL,
+    line: "{path} lies on a file system with {free} of {total} inodes free (limit {limit})",
+    cause:
+      "pmxcfs makes config.db-wal and config.db-shm at each start. Without free inodes it does " +
+      'not start ("unable to open database file"), and other programs get No space left on ' +
+      "device, although `df` shows free space.",
+    advice:
+      "The directories with the most files: `du -x --inodes {point} | sort -n | tail -n 20`. " +
+      "Remove files that nothing needs (old sessions, mail queues, caches), then `systemctl " +
+      "restart pve-cluster`.",
+    seen: ["no-space", "memdb-open"],
   },
   DB_PERMISSIONS: {
     title: "config.db is open to others",

@@ -143,16 +143,14 @@ export const CLIENT_TEXTS: readonly ErrorText[] = [
         signs: /ipcc_?send_rec|\bqb_|\/dev\/shm/,
       },
       { code: "SHM_STALE", check: "`pmxcfs-ipc --check --clean-stale --dry-run` lists some" },
-      {
-        code: "SHM_LOW",
-        check: "a container with a /dev/shm of 64 MiB",
-      },
+      { code: "SHM_LOW", check: "a container with a /dev/shm of 64 MiB" },
       { code: "SHM_INODES_LOW", check: "`df -i /dev/shm` is full" },
       {
         code: "DB_DISK_LOW",
         check: "`df /var/lib/pve-cluster` is full",
         signs: /\/etc\/pve|\/var\/lib|database|sqlite/,
       },
+      { code: "DB_INODES_LOW", check: "`df -i /var/lib/pve-cluster` is full" },
     ],
   },
   {

@@ -142,6 +142,11 @@ export const SERVER_TEXTS: readonly ErrorText[] = [
         signs: /is locked/,
       },
       { code: "DB_DISK_LOW", check: "`df /var/lib/pve-cluster` is full" },
+      {
+        code: "DB_INODES_LOW",
+        check: "`df -i /var/lib/pve-cluster` is full",
+        signs: /open database file/,
+      },
     ],
   },
   {
@@ -374,8 +379,8 @@ export const SERVER_TEXTS: readonly ErrorText[] = [
       { code: "PVE_READ_ONLY", check: "`pvecm status` says Quorate: No" },
       { code: "SHM_READ_ONLY", check: "`grep /dev/shm /proc/mounts` has ro", signs: /\/dev\/shm/ },
       {
-        text: "The disk had errors and was remounted read-only: `dmesg | grep -i remount`.",
-        check: "other paths are read-only as well",
+        code: "DB_READ_ONLY",
+        check: "`findmnt -T /var/lib/pve-cluster` shows ro: `dmesg | grep -i remount`",
         signs: /\/var\/lib/,
       },
     ],
