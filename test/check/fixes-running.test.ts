@@ -47,3 +47,19 @@ test("the fix of a file that lacks rows uses the tree of the pmxcfs that runs", 
     expect(tried.output).toMatch(/exit 0\n$/);
   }
 });
+
+test("the advice for a config.db that was removed keeps what is served", async () => {
+  const removed = `rm /var/lib/pve-cluster/config.db
+    await sh -c "ls /var/lib/pve-cluster | grep -q '\\.replaced-'"`;
+  const attempt = { code: "DB_REPLACED", only: DATABASE, roots: ["/root"] } as const;
+  const commands = [
+    "cp -a /etc/pve /root/pve-kept",
+    "systemctl stop pve-cluster",
+    "pmxcfs-ipc config import --force --db /var/lib/pve-cluster/config.db /root/pve-kept",
+  ];
+  const look = `{ ${commands.join(" && ")}; } > /dev/null 2>&1; ${TREE} | grep -c ^file-`;
+  const { first, looked } = await follow(runningWith(removed), { ...attempt, look });
+  const finding = first.findings.find(({ code }) => code === "DB_REPLACED");
+  for (const command of commands) expect(finding?.advice).toContain(`\`${command}\``);
+  expect(looked).toBe("60\n");
+});

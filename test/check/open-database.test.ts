@@ -5,8 +5,9 @@ import { mkdtempSync, rmSync, symlinkSync, truncateSync, writeFileSync } from "n
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { needRoot } from "../support/identity.ts";
+import { native } from "../support/native.ts";
 import { nodeTree, writeDatabase } from "./support/database.ts";
-import { check, codesOf, expectFound, type Told } from "./support/run.ts";
+import { check, codesOf, expectFound, shell, type Told, told } from "./support/run.ts";
 
 needRoot();
 
@@ -97,6 +98,31 @@ test("DB_WAL_LARGE: the process with an open transaction is named, no other", as
       await program.exited;
     }
   }
+});
+
+/** What is found of a pmxcfs that has config.db and its -wal open, after `change`. */
+async function heldOpen(change: string): Promise<Told> {
+  return await told(`mount -t tmpfs tmpfs /var/lib; mkdir /var/lib/pve-cluster
+    cd /var/lib/pve-cluster; : > config.db; : > config.db-wal
+    cp ${shell([native("qb-faulty-server")])} /dev/shm/pmxcfs
+    /dev/shm/pmxcfs svc 8<> config.db 9<> config.db-wal > /dev/null & await listening svc
+    ${change}
+    $CHECK --socket svc --only DB_REPLACED --json || true`);
+}
+
+test("DB_REPLACED: the server writes a file that is not at its path any more", async () => {
+  expectFound(await heldOpen("rm config.db"), "DB_REPLACED", {
+    line: /^pid \d+ \(pmxcfs\) writes \S+\/config\.db \(deleted\), not \S+\/config\.db$/,
+    fix: /^Decide before pve-cluster is restarted\. To keep what is served: `cp -a \/etc\/pve /,
+    exit: 2,
+  });
+  const replaced = await heldOpen(": > other; mv other config.db");
+  expect(codesOf(replaced)).toEqual(["DB_REPLACED"]);
+  const renamed = await heldOpen("mv config.db old; : > config.db");
+  expect(renamed.verdict.text).toMatch(/ writes a file that was renamed, not /);
+  expect(codesOf(await heldOpen("echo x >> config.db"))).toEqual([]);
+  // A server of another database.
+  expect(codesOf(await heldOpen("mkdir x; mv config.db config.db-wal x"))).toEqual([]);
 });
 
 test("the size of the -wal is that beside the file to which a symlink leads", async () => {

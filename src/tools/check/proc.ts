@@ -178,7 +178,7 @@ export function descriptorCount(proc: string, pid: number): number | undefined {
 }
 
 /** The names of a process's descriptors (`socket:[7]`, a path); empty when they may not be seen. */
-function descriptorNames(proc: string, pid: number): string[] {
+export function descriptorNames(proc: string, pid: number): string[] {
   const directory = `${proc}/${pid}/fd`;
   return quietly(() => readdirSync(directory), []).map((fd) =>
     quietly(() => readlinkSync(`${directory}/${fd}`), ""),

@@ -13,6 +13,7 @@ import type { Context, Probe } from "../probe.ts";
 import { lockHoldersIn } from "../../../platform/proc-locks.ts";
 import { openBy, readProcess } from "../proc.ts";
 import { behindLinks, diskFindings } from "./disk.ts";
+import { replacedFindings } from "./open-file.ts";
 import { changeFromFuture, filesLeft, isMounted, type LastChange, locksHeld } from "./tree.ts";
 
 const MiB = 1024 * 1024;
@@ -306,11 +307,16 @@ export const databaseProbe: Probe = {
     if (typeof info === "number") {
       const { uid } = await context.facts.identity();
       const why = uid === 0 ? "there is none" : `it is not visible to uid ${uid}`;
-      const others = [...(await diskFindings(context, path)), ...(await lock(context))];
+      const others = [
+        ...(await replacedFindings(context, path)),
+        ...(await diskFindings(context, path)),
+        ...(await lock(context)),
+      ];
       return [skip("database", `${path}: ${why}`), ...others];
     }
     const findings = [
       ...(await outside(context, path, info)),
+      ...(await replacedFindings(context, path)),
       ...(await diskFindings(context, path)),
       ...(await lock(context)),
     ];

@@ -171,6 +171,23 @@ export const DATABASE_CODES = {
       "/proc/{pid}/exe` and `cat /proc/{pid}/cgroup`.",
     seen: ["pmxcfs-lock", "service-failed"],
   },
+  DB_REPLACED: {
+    title: "pmxcfs writes another file than config.db",
+    check: "database",
+    severity: "fail",
+    usualPath: USUAL,
+    line: "pid {pid} ({command}) writes {written}, not {path}",
+    cause:
+      "config.db was removed, renamed or replaced while pmxcfs runs. It serves and writes its " +
+      "old file; its next start loads what is then at {path}, and shows an empty /etc/pve if " +
+      "there is nothing.",
+    advice:
+      "Decide before pve-cluster is restarted. To keep what is served: `cp -a /etc/pve " +
+      "/root/pve-kept`, `systemctl stop pve-cluster`, `pmxcfs-ipc config import --force --db " +
+      "{path} /root/pve-kept`, `systemctl start pve-cluster`. If another file was put there on " +
+      "purpose, `systemctl restart pve-cluster` loads it.",
+    seen: ["empty-after-rename"],
+  },
   DB_READ_ONLY: {
     title: "the database's file system is read-only",
     check: "database",
