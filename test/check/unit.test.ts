@@ -59,6 +59,19 @@ testSystemd("UNIT_INACTIVE: nobody started it", async () => {
   });
 });
 
+testSystemd("our own unit, which is off on a node, is not proposed to be started", async () => {
+  const ours = { "pmxcfs-ipc.service": `[Service]\nExecStart=${SERVER}\n` };
+  const report = await underSystemd({ units: { ...serving(), ...ours } });
+  expect(report.findings.map(({ code, fix }) => [code, fix])).toEqual([
+    ["UNIT_INACTIVE", "systemctl start pve-cluster.service"],
+  ]);
+  // On another host it is the one that serves.
+  const alone = await underSystemd({ units: ours });
+  expect(alone.findings.map(({ code, fix }) => [code, fix])).toEqual([
+    ["UNIT_INACTIVE", "systemctl start pmxcfs-ipc.service"],
+  ]);
+});
+
 testSystemd("UNIT_MASKED: it cannot start", async () => {
   const report = await underSystemd({ units: {}, masked: ["pve-cluster.service"] });
   expectFound(report, "UNIT_MASKED", {

@@ -140,7 +140,8 @@ export const listenerProbe: Probe = {
   },
 };
 
-const UNITS = ["pve-cluster.service", "pmxcfs-ipc.service"];
+const NODE_UNIT = "pve-cluster.service";
+const UNITS = [NODE_UNIT, "pmxcfs-ipc.service"];
 const PROPERTIES = "Id,LoadState,ActiveState,SubState,Result,NRestarts,ActiveEnterTimestamp";
 
 const RESTARTS_LIMIT = 3;
@@ -154,6 +155,20 @@ type Properties = ReadonlyMap<string, string>;
 function parseShow(out: string): Properties[] {
   const blocks = out.split(/\n\s*\n/).filter((block) => block.trim() !== "");
   return blocks.map((block) => parseKeys(block.replaceAll(/^(\w+)=/gm, "$1:")));
+}
+
+/**
+ * The units that may serve here. Beside pve-cluster.service our own one is meant to be off: if it
+ * is started, it serves a tree of its own, and pmxcfs finds its name taken.
+ */
+function servingUnits(units: readonly Properties[]): readonly Properties[] {
+  const isNode = units.some((unit) => {
+    return unit.get("Id") === NODE_UNIT && unit.get("LoadState") !== "not-found";
+  });
+  return units.filter((unit) => {
+    const wasStarted = ["active", "failed"].includes(unit.get("ActiveState") ?? "");
+    return !isNode || unit.get("Id") === NODE_UNIT || wasStarted;
+  });
 }
 
 function judge(unit: Properties, listening: boolean): Finding[] {
@@ -256,7 +271,8 @@ export const unitProbe: Probe = {
     if (shown.missing) return [skip("unit", "systemctl is not installed")];
     if (shown.timedOut) return [skip("unit", "systemctl did not answer in time")];
     if (shown.code !== 0) return [skip("unit", `systemctl: ${firstLine(shown.error)}`)];
-    const findings = parseShow(shown.out).flatMap((unit) => judge(unit, listening));
+    const units = servingUnits(parseShow(shown.out));
+    const findings = units.flatMap((unit) => judge(unit, listening));
     const lines = await journal(context, ["pve-cluster.service", "pvestatd.service"], 2000);
     const own = listening ? [] : await journal(context, UNITS, 40);
     const all = [...findings, ...journalFindings(lines), ...known(own, "pve-cluster.service")];
