@@ -114,14 +114,17 @@ testVersions(
   async () => {
     const pid = await node(3).corosyncPid;
     const fix = fixOf(await checked(3, 5));
-    expect(fix).toMatch(/^cp \/etc\/pve\/corosync\.conf .* && corosync-cfgtool -R$/);
+    expect(fix).toMatch(/^cp .* \/etc\/pve\/corosync\.conf .* && corosync-cfgtool -R$/);
     const before = readFileSync(node(3).holder.path(FILE_OF_HOST), "latin1");
+    await node(3).sh(`echo draft > ${FILE_OF_HOST}.new`);
     const { exitCode, stderr } = await node(3).sh(fix);
     expect({ exitCode, stderr }).toMatchObject({ exitCode: 0 });
     await eventually("all run 5", async () => (await versionsSeen(1)) === "1:5 2:5 3:5", 20_000);
     expect(codesOf(await checked(3, 5))).not.toContain("COROSYNC_CONF_DIFFERS");
     const kept = readFileSync(node(3).holder.path(`${FILE_OF_HOST}.~1~`), "latin1");
     expect(kept).toBe(before);
+    const draft = readFileSync(node(3).holder.path(`${FILE_OF_HOST}.new.~1~`), "latin1");
+    expect(draft).toBe("draft\n");
     expect(await node(3).corosyncPid).toBe(pid);
   },
   60_000,

@@ -100,9 +100,12 @@ export function difference(versions: ConfigVersions): Difference | undefined {
 
 const TREE = `${PVE.mount}/corosync.conf`;
 const RELOAD = "corosync-cfgtool -R";
-/** corosync checks the new file first (-t); the old file is kept beside it with a number. */
+/**
+ * corosync checks the new file first (-t); files that are replaced, a draft among them, are kept
+ * with a number.
+ */
 const COPY =
-  `cp ${TREE} ${HOST}.new && corosync -t -c ${HOST}.new && ` +
+  `cp --backup=numbered -T ${TREE} ${HOST}.new && corosync -t -c ${HOST}.new && ` +
   `mv --backup=numbered -T ${HOST}.new ${HOST}`;
 
 /**
