@@ -1,5 +1,6 @@
 /** /dev/shm in every faulty state, on real small file systems; cleaning up after dead servers. */
 import { QbClient } from "../../src/client/qb-client.ts";
+import { DEFAULT_OPTIONS, runCheck } from "../../src/tools/check/check.ts";
 import { cleanStale } from "../../src/tools/check/rings.ts";
 import { localMachine } from "../../src/tools/check/host.ts";
 import { CLIENT_BYTES } from "../../src/tools/check/probes/machine.ts";
@@ -59,6 +60,14 @@ test("SHM_INODES_LOW: free space, but no inodes", async () => {
     fix: /^mount -o remount,nr_inodes=1m \/dev\/shm$/,
     exit: 1,
   });
+});
+
+test("SHM_INODES_LOW: the bound that the fix sets is above the number in use", async () => {
+  const tmpfs = { type: 0x01021994, sizeBytes: 2 ** 33, freeBytes: 2 ** 32 };
+  const space = { ...tmpfs, inodes: 2_000_000, freeInodes: 10 };
+  const machine = { ...localMachine(), space: () => Promise.resolve(space) };
+  const { findings } = await runCheck(machine, DEFAULT_OPTIONS, { only: ["memory"], skip: [] });
+  expect(findings.map(({ fix }) => fix)).toEqual(["mount -o remount,nr_inodes=3048566 /dev/shm"]);
 });
 
 test("SHM_READ_ONLY: mounted read-only", async () => {

@@ -5,7 +5,7 @@
 import { counted } from "../../../base/counted.ts";
 import { Errno, errnoText } from "../../../base/errno.ts";
 import { type DeadRings, deadRings, unknownRings } from "../rings.ts";
-import { type Finding, found, pass, skip } from "../finding.ts";
+import { type Finding, found, pass, shellQuote, skip } from "../finding.ts";
 import type { Space } from "../host.ts";
 import type { Context, Probe } from "../probe.ts";
 import {
@@ -27,6 +27,8 @@ const PAGE = 4096;
 export const CLIENT_BYTES = 3 * (roundUp(8252) + roundUp(MiB + 13));
 /** A directory and six files. */
 const CLIENT_INODES = 7;
+/** What the fix sets as the bound on inodes: nr_inodes=1m. */
+const USUAL_INODES = 1024 * 1024;
 
 /** A busy node has about forty clients; room for fewer than this is too little. */
 const CLIENTS_LOW = 50;
@@ -40,6 +42,12 @@ function roundUp(bytes: number): number {
 
 function mib(bytes: number): number {
   return Math.round((bytes / MiB) * 10) / 10;
+}
+
+/** The fix where so many inodes are in use that the kernel would refuse the usual bound. */
+function raisedInodes(path: string, used: number): { fix?: string } {
+  if (used < USUAL_INODES / 2) return {};
+  return { fix: `mount -o remount,nr_inodes=${used + USUAL_INODES} ${shellQuote(path)}` };
 }
 
 /** `isTmpfs`: the path is a tmpfs of its own, whose size a remount changes. */
@@ -66,7 +74,8 @@ function room(path: string, space: Space, isTmpfs: boolean): Finding {
     const values = { free: space.freeInodes, total: space.inodes, clients: byInodes };
     const severity = byInodes < 1 ? "fail" : "warn";
     const all = { path, ...values, limit: CLIENTS_LOW };
-    return found("SHM_INODES_LOW", all, { measures, severity, ...fix });
+    const more = raisedInodes(path, space.inodes - space.freeInodes);
+    return found("SHM_INODES_LOW", all, { measures, severity, ...more, ...fix });
   }
   if (byBytes < CLIENTS_LOW) {
     const values = { path, free, size, clients, limit: CLIENTS_LOW, target };
