@@ -123,6 +123,34 @@ test("a user namespace explains why our server and a C server refuse this caller
   }
 });
 
+test("a server in the caller's own user namespace sees the ids that the caller has", async () => {
+  const within = "setpriv --reuid 65534 --regid 65534 --clear-groups unshare -Ur sh -c";
+  const report = await told(`cp ${native("qb-faulty-server")} /dev/shm/server
+    ${within} "/dev/shm/server svc --refuse 1 > /dev/null &
+    until grep -q ' 00010000 .* @svc' /proc/net/unix; do sleep 0.02; done
+    $CHECK --socket svc --only identity,handshake --json || true"`);
+  expect(codesOf(report)).toEqual(["ACCESS_REFUSED_RULE"]);
+  expect(report.verdict.text).toMatch(/^refused: uid 0, gid 0, which pmxcfs's usual rule accepts$/);
+});
+
+test("an ordinary user of a container is not sent to the host of its own server", async () => {
+  // The server is root of a user namespace that has many ids, as in a container without privileges.
+  const report = await told(`cp ${native("qb-faulty-server")} /dev/shm/pmxcfs
+    unshare -U sleep 60 & holder=$!
+    await sh -c "[ $(readlink /proc/self/ns/user) != \\$(readlink /proc/$holder/ns/user) ]"
+    echo "0 100000 65536" > /proc/$holder/uid_map; echo "0 100000 65536" > /proc/$holder/gid_map
+    nsenter -U -t $holder -S 0 -G 0 /dev/shm/pmxcfs svc --refuse 1 > /dev/null &
+    await listening svc
+    nsenter -U -t $holder -S 1000 -G 1000 \\
+      $CHECK --socket svc --only identity,handshake --json || true`);
+  expectFound(report, "ACCESS_REFUSED_UID", {
+    line: /^refused: uid 1000 with gid 1000 is neither root nor of group www-data$/,
+    fix: /^Run the program as root \(sudo\)\./,
+    exit: 2,
+  });
+  expect(codesOf(report)).toEqual(["ACCESS_REFUSED_UID"]);
+});
+
 test("IN_CONTAINER: the environment of pid 1 shows a container", async () => {
   const report = await told(
     `exec env container=lxc unshare -p -f --mount-proc \\

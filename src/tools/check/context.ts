@@ -43,6 +43,11 @@ export interface Listener {
 /** Which program a server is, by its process. */
 export type ServerKind = "pmxcfs" | "pmxcfs-ipc" | "unknown";
 
+const SERVER_NAMES: ReadonlySet<string> = new Set(["pmxcfs", "pmxcfs-ipc"]);
+
+/** The id that the kernel shows for one without a number in this user namespace (overflowuid). */
+const UNMAPPED_ID = 65_534;
+
 /** Time limit of getent(1); without an answer /etc/group is read. */
 const LOOKUP_MS = 700;
 
@@ -108,10 +113,28 @@ export class Facts {
     });
   }
 
-  /** Undefined outside a user namespace. */
+  /** The server is in the user namespace of this process, and so sees the same ids. */
+  async #sharesIds(): Promise<boolean> {
+    const { proc } = this.machine.paths;
+    const owner = (await this.server())?.owner;
+    const likely = owner === undefined ? await this.processes() : [owner];
+    const own = await this.machine.link(`${proc}/self/ns/user`);
+    for (const { pid, command } of likely) {
+      if (owner === undefined && !SERVER_NAMES.has(command)) continue;
+      const theirs = await this.machine.link(`${proc}/${pid}/ns/user`);
+      if (typeof theirs === "string") return own === theirs;
+      // The namespace of another user's process is not shown; its uid is, if it has one here.
+      const info = await this.machine.info(`${proc}/${pid}`);
+      return typeof info !== "number" && info.uid !== UNMAPPED_ID;
+    }
+    return false;
+  }
+
+  /** Undefined outside a user namespace, and for a server in the same one. */
   outerIds(): Promise<OuterIds | undefined> {
     return this.once("outer ids", async () => {
       const { proc } = this.machine.paths;
+      if (await this.#sharesIds()) return undefined;
       const { uid, gid } = await this.identity();
       const uids = await this.machine.text(`${proc}/self/uid_map`);
       const gids = await this.machine.text(`${proc}/self/gid_map`);
