@@ -1,7 +1,7 @@
 /** /etc/pve: real FUSE mounts that are dead or hang, and directories in their place. */
 import { needRoot } from "../support/identity.ts";
 import { native } from "../support/native.ts";
-import { codesOf, expectFound, nodeCommand, shell, told } from "./support/run.ts";
+import { codesOf, expectFound, nodeCommand, shell, type Told, told } from "./support/run.ts";
 import { expect, test } from "bun:test";
 
 needRoot();
@@ -179,4 +179,20 @@ test("our server needs no mount", async () => {
     $CHECK --socket svc --only mount --json || true`);
   expect(codesOf(report)).toEqual([]);
   expect(report.findings[0]?.text).toMatch(/^\/etc\/pve is a plain directory/);
+});
+
+/** What is found of a server of ours that has these words in its command line, and no mount. */
+async function startedWith(...words: readonly string[]): Promise<Told> {
+  return await told(`own_etc
+    mkdir /dev/shm/bin; ln -s ${process.execPath} /dev/shm/bin/pmxcfs-ipc
+    ${shell(["/dev/shm/bin/pmxcfs-ipc", ...nodeCommand("svc").slice(1), ...words])} > /dev/null &
+    await listening svc
+    $CHECK --socket svc --only mount --json || true`);
+}
+
+test("PVE_NOT_MOUNTED: our server was started with --mount, and its mount is gone", async () => {
+  for (const words of [["--mount"], ["--mount", "/etc/pve"], ["--mount=/etc/pve"]]) {
+    expect(codesOf(await startedWith(...words))).toEqual(["PVE_NOT_MOUNTED"]);
+  }
+  expect(codesOf(await startedWith("--mount", "/srv/pve"))).toEqual([]);
 });

@@ -99,6 +99,15 @@ async function isUnitOf({ machine }: Context, pid: number): Promise<boolean> {
   return typeof group === "string" && group.includes("/pve-cluster.service");
 }
 
+/** Whether a server of ours was started to mount this path: `--mount`, with or without it. */
+async function isToMount({ facts }: Context, path: string): Promise<boolean> {
+  const words = await facts.serverWords();
+  const at = words.findIndex((word) => /^--mount(=|$)/.test(word));
+  if (at < 0) return false;
+  const given = words[at]?.split("=")[1] ?? words[at + 1] ?? "";
+  return given === path || !given.startsWith("/");
+}
+
 async function unmounted(context: Context): Promise<Finding[]> {
   const { machine, facts } = context;
   const path = machine.paths.pve;
@@ -110,12 +119,13 @@ async function unmounted(context: Context): Promise<Finding[]> {
   if (typeof (await machine.text(table)) === "number") {
     return [skip("mount", `${table} cannot be read`)];
   }
-  if (kind === "pmxcfs-ipc") {
+  const mounts = kind === "pmxcfs" || (await isToMount(context, path));
+  if (kind === "pmxcfs-ipc" && !mounts) {
     const what = typeof names === "number" ? "is not there" : "is a plain directory";
     return [pass("mount", `${path} ${what}: pmxcfs-ipc does not need it`)];
   }
   const owner = (await facts.server())?.owner;
-  if (kind === "pmxcfs" && owner !== undefined) {
+  if (mounts && owner !== undefined) {
     const fixable = await isUnitOf(context, owner.pid);
     const values = { path, pid: owner.pid };
     return [found("PVE_NOT_MOUNTED", values, fixable ? {} : { fix: null })];
