@@ -5,7 +5,16 @@ import { needRoot } from "../support/identity.ts";
 import { RrdcachedFixture } from "../support/rrdcached.ts";
 import { startService } from "../support/service.ts";
 import type { Faults } from "./servers/node.ts";
-import { type Told, check, codesOf, expectFound, nodeCommand, startNode } from "./support/run.ts";
+import {
+  type Told,
+  check,
+  codesOf,
+  expectFound,
+  nodeCommand,
+  shell,
+  startNode,
+  told,
+} from "./support/run.ts";
 import { expect, test } from "bun:test";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -89,6 +98,18 @@ test("RRDCACHED_ABSENT: no socket, and a socket without a listener", async () =>
     fix: /restart/,
     exit: 1,
   });
+});
+
+test("an rrdcached that is not open to this user is no finding", async () => {
+  const listener = `require("node:net").createServer(() => {}).listen("/run/rrdcached.sock")`;
+  const report = await told(`mount -t tmpfs tmpfs /run
+    ${shell([process.execPath, "-e", listener])} & await test -S /var/run/rrdcached.sock
+    chmod 0600 /run/rrdcached.sock
+    setpriv --reuid 1000 --regid 1000 --clear-groups $CHECK --only rrd --json || true`);
+  expect(report.findings.map(({ text }) => text)).toContain(
+    "/var/run/rrdcached.sock is not open to this user",
+  );
+  expect(codesOf(report)).toEqual([]);
 });
 
 test("a reply of rrdcached is one line, however it arrives", async () => {

@@ -193,6 +193,9 @@ export const rrdcachedProbe: Probe = {
     if (reply === "timeout") {
       return [found("RRDCACHED_HUNG", { path, deadline: options.deadlineMs })];
     }
+    if ("code" in reply && reply.code === "EACCES") {
+      return [skip("rrd", `${path} is not open to this user`)];
+    }
     if ("code" in reply) {
       return [found("RRDCACHED_ABSENT", { path, reason: errnoText(errnoOf(reply.code)) })];
     }
