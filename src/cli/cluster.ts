@@ -60,9 +60,14 @@ async function serverView(service: string): Promise<ClusterStatus | undefined> {
 }
 
 async function report(service: string): Promise<ClusterReport> {
+  using progress = new Progress();
+  progress.show("asks corosync");
   const view = await readCorosync();
   if (typeof view === "string") throw new CommandFailure(`corosync does not answer: ${view}`);
-  return reportOf(view, await readConfigFiles(), await serverView(service));
+  progress.show("reads corosync.conf");
+  const files = await readConfigFiles();
+  progress.show("asks this node's server");
+  return reportOf(view, files, await serverView(service));
 }
 
 const status = command({
@@ -139,6 +144,12 @@ export function equalTrees(
   return now.size === before.members.length ? false : undefined;
 }
 
+/** The result of a verification as a line, without its end. */
+export function verdictText(count: number, equal: boolean): string {
+  if (!equal) return "a member differed and left";
+  return count === 1 ? "this node is the only member" : `${count} members compared their trees`;
+}
+
 const verify = command({
   name: "verify",
   summary: "Make all members compare their trees now, not only once an hour",
@@ -170,7 +181,7 @@ const verify = command({
     }
     const count = before?.members.length ?? 0;
     if (values.json) print(`${jsonText({ members: count, equal })}\n`);
-    else print(equal ? `${count} members compared their trees\n` : "a member differed and left\n");
+    else print(`${verdictText(count, equal)}\n`);
     return equal ? ExitCode.OK : ExitCode.FAILURE;
   },
 });
@@ -188,11 +199,16 @@ const watch = command({
   name: "watch",
   summary: "Print each message and each change of members until interrupted",
   details: ["Shows what this node's server receives, which must be one of ours."],
+  exits: [[1, "No server of ours runs, or it has ended the connection"]],
   options: { socket, json },
   async run(values) {
     for await (const event of ask(values.socket, "watch")) {
       print(`${values.json ? jsonText(event) : eventText(event)}\n`);
     }
+    throw new CommandFailure(
+      "the server has ended the connection: it stops, has its maximum of watchers, or this one " +
+        "reads too slowly",
+    );
   },
 });
 

@@ -3,11 +3,13 @@ import { expect, test } from "bun:test";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { equalTrees, eventText } from "../../src/cli/cluster.ts";
+import { equalTrees, eventText, verdictText } from "../../src/cli/cluster.ts";
 import type { CorosyncView } from "../../src/tools/cluster/corosync-view.ts";
 import { readConfigFiles, reportOf } from "../../src/tools/cluster/report.ts";
 import { statusText } from "../../src/tools/cluster/text.ts";
+import { PROGRAM, sandbox, shell } from "../check/support/run.ts";
 import { corosyncConf } from "../corosync/support/corosync-conf.ts";
+import { testUnless } from "../support/unless.ts";
 
 test("control characters in any field of an event are escaped", () => {
   const odd = "\u001B[2J";
@@ -21,6 +23,23 @@ test("control characters in any field of an event are escaped", () => {
   );
   expect(eventText({ ...common, kind: "mode", mode: odd })).toBe(`${shown} ${shown} mode ${shown}`);
 });
+
+/** A server that ends a watcher's connection after one event. */
+const ENDING = `require("node:net").createServer((socket) => socket.once("data", () => {
+  socket.end('{"time":"t","group":"dcdb","kind":"mode","mode":"synced"}\\n');
+})).listen("/run/pmxcfs-ipc/svc.cluster");`;
+
+testUnless(process.getuid?.() === 0 ? undefined : "needs root, for a mount namespace")(
+  "cluster watch fails when the server ends the connection",
+  async () => {
+    const { out, error } = await sandbox(`mount -t tmpfs tmpfs /run; mkdir /run/pmxcfs-ipc
+      ${shell([process.execPath, "-e", ENDING])} & await test -S /run/pmxcfs-ipc/svc.cluster
+      code=0; ${shell(PROGRAM)} cluster watch --socket svc || code=$?
+      echo "exit $code"`);
+    expect(out).toBe("t dcdb mode synced\nexit 1\n");
+    expect(error).toMatch(/^pmxcfs-ipc: the server has ended the connection: /);
+  },
+);
 
 test("a verification finds a member that has left, also when it is back already", () => {
   const [one, two] = [
@@ -48,6 +67,12 @@ test("no member is said to differ because a server does not answer, or because o
   expect(equalTrees(before, { ...before, mode: "start-sync" })).toBeUndefined();
   expect(equalTrees(before, undefined)).toBeUndefined();
   expect(equalTrees(undefined, before)).toBeUndefined();
+});
+
+test("the result of a verification names the number of members", () => {
+  expect(verdictText(3, true)).toBe("3 members compared their trees");
+  expect(verdictText(1, true)).toBe("this node is the only member");
+  expect(verdictText(2, false)).toBe("a member differed and left");
 });
 
 const CONF = corosyncConf(1, () => "192.0.2.1", 1);
