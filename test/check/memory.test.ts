@@ -52,6 +52,12 @@ test("SHM_LOW: the 64 MiB of a container", async () => {
   });
 });
 
+test("room for one client is not room for clients", async () => {
+  const report = await told(`mount -t tmpfs -o size=4m tmpfs /dev/shm
+    ${MEMORY}`);
+  expect(report.findings[0]?.text).toMatch(/ room for 1 more client \(limit 50\)$/);
+});
+
 test("SHM_INODES_LOW: free space, but no inodes", async () => {
   const report = await told(`mount -t tmpfs -o size=512m,nr_inodes=20 tmpfs /dev/shm
     ${MEMORY}`);

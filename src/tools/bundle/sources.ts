@@ -3,6 +3,7 @@
  * below /etc/pve. A part that cannot be read contains the error instead.
  */
 import { COROSYNC_CONF, HISTORY_DATABASE, PVE } from "../../base/paths.ts";
+import { counted } from "../../base/counted.ts";
 import { createHash } from "node:crypto";
 import { errorText } from "../../base/error-text.ts";
 import { maskSecrets } from "../../base/mask-secrets.ts";
@@ -112,7 +113,8 @@ function treeListing(database: string): string {
 function state(database: string): string {
   const { problems, notes, files, directories, bytes } = verifyDatabase(database);
   return [
-    `${database}: ${files} files in ${directories} directories, ${bytes} bytes`,
+    `${database}: ${counted(files, "file")} in ${counted(directories, "directory")}, ` +
+      counted(bytes, "byte"),
     ...problems.map((problem) => `problem: ${problemLine(problem)}`),
     ...notes.map((note) => `note: ${note}`),
     "",

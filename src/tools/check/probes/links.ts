@@ -75,9 +75,9 @@ function narrowFindings(
 
 function evidence({ resent, sent, seconds, pieces, tokens }: Losses): string {
   const within = `within ${seconds.toFixed(1)} s`;
-  const passes = `while the token came ${tokens} times and no link is down`;
+  const passes = `while the token came ${counted(tokens, "time")} and no link is down`;
   if (resent >= RESENT_LIMIT)
-    return `${resent} messages sent again and ${sent} new ones ${within}, ${passes}`;
+    return `${resent} messages sent again and ${counted(sent, "new one")} ${within}, ${passes}`;
   return `${pieces} pieces of messages came ${within} and no whole message, ${passes}`;
 }
 
@@ -125,9 +125,11 @@ function linkLine(
 function detailsOf(losses: Losses, second: Statistics, view: CorosyncView): string[] {
   const { resent, pieces, received, tokens, seconds } = losses;
   return [
-    `corosync within ${seconds.toFixed(1)} s: ${resent} messages sent again, ${received} whole ` +
-      `messages and ${pieces} pieces came, ${tokens} rounds of the token`,
-    `corosync since its start: ${second.ring.resent} messages sent again of ${second.ring.sent}, ` +
+    `corosync within ${seconds.toFixed(1)} s: ${counted(resent, "message")} sent again, ` +
+      `${counted(received, "whole message")} and ${counted(pieces, "piece")} came, ` +
+      `${counted(tokens, "round")} of the token`,
+    `corosync since its start: ${counted(second.ring.resent, "message")} sent again of ` +
+      `${second.ring.sent}, ` +
       `token lost ${counted(second.ring.tokensLost, "time")}`,
     ...second.links.map((figures) => linkLine(figures, nodeName(view.facts, figures.node))),
   ];

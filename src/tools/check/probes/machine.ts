@@ -81,7 +81,8 @@ function room(path: string, space: Space, isTmpfs: boolean): Finding {
     const values = { path, free, size, clients, limit: CLIENTS_LOW, target };
     return found("SHM_LOW", values, { measures, ...fix });
   }
-  const line = `${path}: ${free} of ${size} MiB free, room for ${clients} more clients`;
+  const more = counted(clients, "more client");
+  const line = `${path}: ${free} of ${size} MiB free, room for ${more}`;
   return pass("memory", `${line} (limit ${CLIENTS_LOW})`, measures);
 }
 

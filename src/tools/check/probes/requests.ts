@@ -2,6 +2,7 @@
  * Connecting as a PVE client does: the set-up, its rings, and the program that answered; then each
  * request that only reads: answered, in time, of a size that clients accept, and well-formed.
  */
+import { counted } from "../../../base/counted.ts";
 import { jsonText } from "../../../base/escape.ts";
 import { Errno, errnoName, errnoText } from "../../../base/errno.ts";
 import { PVE_MESSAGE_BYTES } from "../../../base/limits.ts";
@@ -249,7 +250,7 @@ export const requestsProbe: Probe = {
       findings.push(...(await stranger(context)));
     }
     const why = session.connected ? "no time left (--total-deadline)" : session.why;
-    if (left > 0) findings.push(skip("requests", `${left} further requests: ${why}`));
+    if (left > 0) findings.push(skip("requests", `${counted(left, "further request")}: ${why}`));
     return findings;
   },
 };

@@ -76,7 +76,7 @@ export const latencyProbe: Probe = {
     const limit = P99_LIMIT_MS;
     if (p99 >= limit) return [found("LATENCY_HIGH", { ...shown, limit }, { measures })];
     const both = `p50 ${shown.p50} ms, p99 ${shown.p99} ms`;
-    const line = `${shown.rounds} rounds of GET_FS_VERSION: ${both}`;
+    const line = `${counted(shown.rounds, "round")} of GET_FS_VERSION: ${both}`;
     return [pass("latency", `${line} (limit ${limit} ms)`, measures)];
   },
 };

@@ -27,7 +27,9 @@ export const MACHINE_CODES = {
     check: "memory",
     severity: "fail",
     usualPath: "/dev/shm",
-    line: "{path}: {free} of {size} MiB free, room for {clients} more clients (limit {limit})",
+    line:
+      "{path}: {free} of {size} MiB free, room for {clients} more " +
+      "{clients:client|clients} (limit {limit})",
     cause:
       "Each client takes three rings of just over 1 MiB, reserved at connect. Leftovers of " +
       "killed servers and other programs' files use the same space.",
@@ -40,7 +42,9 @@ export const MACHINE_CODES = {
     check: "memory",
     severity: "warn",
     usualPath: "/dev/shm",
-    line: "{path}: {free} of {size} MiB free, room for {clients} more clients (limit {limit})",
+    line:
+      "{path}: {free} of {size} MiB free, room for {clients} more " +
+      "{clients:client|clients} (limit {limit})",
     cause: "Each client takes 3.05 MiB. Containers often have a /dev/shm of 64 MiB: 21 clients.",
     fix: "mount -o remount,size={target}M {path}",
     advice: "To keep it: size= in /etc/fstab; in a container --shm-size=512m.",
@@ -51,7 +55,9 @@ export const MACHINE_CODES = {
     check: "memory",
     severity: "warn",
     usualPath: "/dev/shm",
-    line: "{path}: {free} of {total} inodes free, room for {clients} more clients (limit {limit})",
+    line:
+      "{path}: {free} of {total} inodes free, room for {clients} more " +
+      "{clients:client|clients} (limit {limit})",
     cause: "Each client takes seven inodes: a directory and six files.",
     fix: "mount -o remount,nr_inodes=1m {path}",
     advice: "The number of entries: `ls {path} | wc -l`.",

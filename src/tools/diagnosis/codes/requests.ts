@@ -217,7 +217,9 @@ export const REQUEST_CODES = {
     title: "slow answers",
     check: "latency",
     severity: "warn",
-    line: "{rounds} rounds of GET_FS_VERSION: p99 {p99} ms (limit {limit} ms), p50 {p50} ms",
+    line:
+      "{rounds} {rounds:round|rounds} of GET_FS_VERSION: p99 {p99} ms (limit {limit} ms), p50 " +
+      "{p50} ms",
     cause:
       "The CPU or the server is busy, or the server waits for a lock. Each API request starts " +
       "with this request.",
