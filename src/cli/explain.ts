@@ -17,6 +17,7 @@ import {
   CODE_NAMES,
   Explainer,
   type Explanation,
+  codeIn,
   codeNamed,
   explain,
   looksLikeCode,
@@ -60,7 +61,7 @@ interface Piped {
   readonly isCut: boolean;
 }
 
-const WORDS_CHARS = 100;
+const WORDS_CHARS = 1_000;
 
 /** Explains a text while it is read, up to `mostBytes`; `onBytes` is called after each piece. */
 export async function explainStream(
@@ -151,7 +152,7 @@ export const explainCommand = command({
       typed === "" || typed === "-"
         ? await piped()
         : { explanations: explain(typed), words: typed };
-    const code = codeNamed(words);
+    const code = codeNamed(words) ?? (explanations.length === 0 ? codeIn(words) : undefined);
     if (code !== undefined) {
       print(values.json ? inJson([codeJson(code)]) : renderCode(code, style));
       return ExitCode.OK;

@@ -255,6 +255,32 @@ test("as a command: text from stdin, a code, and unknown text", async () => {
   expect(named.out).toMatch(/\n {2}journalctl -b -t smartd -n 50 {2,}what smartd logged/);
 });
 
+test("as a command: a line of a report, as a monitoring system shows it", async () => {
+  const line = "PMXCFS-IPC CRITICAL - nothing listens on @pve2 [SOCKET_ABSENT] (and 2 more)";
+  const { out, exitCode } = await run([...PROGRAM, "explain", line]);
+  expect(out).toMatch(/^SOCKET_ABSENT: no listener/);
+  expect(exitCode).toBe(0);
+  expect((await run([...PROGRAM, "explain", "-"], `${line}\n`)).out).toBe(out);
+  expect((await run([...PROGRAM, "explain", "nothing is known [OF_THIS]"])).exitCode).toBe(1);
+});
+
+test("a database beside which changes wait is not to be made anew", () => {
+  const [match] = explain(
+    "pmxcfs[1012]: [database] crit: root inode has unexpected name 'changes wait in " +
+      "config.db.changes: start pmxcfs-ipc, or run pmxcfs-ipc config flush'",
+  );
+  expect(match?.text.id).toBe("memdb-open");
+  expect(match?.causes[0]?.text).toMatch(/`pmxcfs-ipc config flush`/);
+});
+
+test("a read-only or inode-less file system below the database is its first cause", () => {
+  const log = "/var/lib/pve-cluster/config.db-wal";
+  const [copied] = explain(`cp: cannot create regular file '${log}': Read-only file system`);
+  expect(copied?.causes[0]?.code).toBe("DB_READ_ONLY");
+  const [open] = explain("[database] crit: unable to set WAL mode: unable to open database file");
+  expect(open?.causes.slice(0, 2).map(({ code }) => code)).toEqual(["DB_CORRUPT", "DB_INODES_LOW"]);
+});
+
 test("as a command: text after --, a code with a typo, a code from stdin", async () => {
   const shell = "-bash: cd: /etc/pve: Transport endpoint is not connected";
   const dashed = await run([...PROGRAM, "explain", "--", shell]);

@@ -323,6 +323,12 @@ export function codeNamed(words: string): CodeName | undefined {
   return isCode(name) ? name : undefined;
 }
 
+/** The first code in a line of a report: `CRITICAL - nothing listens on @pve2 [SOCKET_ABSENT]`. */
+export function codeIn(line: string): CodeName | undefined {
+  const names = line.matchAll(/\[([A-Z]+(?:_[A-Z]+)*)\]/g);
+  return Array.from(names, ([, name = ""]) => name).find(isCode);
+}
+
 /** Words that look like a code (`SHM_FUL`): one word of letters and underscores. */
 export function looksLikeCode(words: string): boolean {
   return /^[A-Z]{2,}(_[A-Z]+)+$|^[a-z]{2,}(_[a-z]+)+$/.test(words.trim());

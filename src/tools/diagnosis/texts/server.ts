@@ -132,6 +132,13 @@ export const SERVER_TEXTS: readonly ErrorText[] = [
         signs: /missing directory|parent is not/,
       },
       {
+        text:
+          "Changes of pmxcfs-ipc (--commit batched) wait beside it since a crash: `pmxcfs-ipc " +
+          "config flush` writes them into it, and the original pmxcfs then starts.",
+        check: "the line says that changes wait in config.db.changes",
+        signs: /changes wait in/,
+      },
+      {
         code: "DB_ENTRY_REFUSED",
         check: "inode has unknown type, inode has no name, directory inode contains data",
         signs: /inode has|contains data|unexpected name|subdir/,
