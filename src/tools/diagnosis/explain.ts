@@ -22,6 +22,7 @@ import { JOIN_TEXTS } from "./texts/join.ts";
 import { SYNC_TEXTS } from "./texts/sync.ts";
 import { UNIT_NAME, UNIT_TEXTS } from "./texts/units.ts";
 import { DAEMON_TEXTS } from "./texts/daemons.ts";
+import { OWN_DATABASE_TEXTS } from "./texts/own-database.ts";
 import { NEIGHBOUR_TEXTS } from "./texts/neighbour.ts";
 import { PVE_TEXTS } from "./texts/pve.ts";
 import { SERVER_TEXTS } from "./texts/server.ts";
@@ -32,6 +33,7 @@ import strerror from "./strerror.json";
 export const TEXT_GROUPS = [
   ["Commands, and programs that use the IPC or /etc/pve", CLIENT_TEXTS],
   ["pmxcfs and its service", SERVER_TEXTS],
+  ["pmxcfs-ipc about the files of its database", OWN_DATABASE_TEXTS],
   ["pmxcfs about its socket and its clients", LISTENER_TEXTS],
   ["The cluster: quorum, locks", CLUSTER_TEXTS],
   ["Synchronisation of the nodes", SYNC_TEXTS],
@@ -52,6 +54,7 @@ export const TEXTS: readonly ErrorText[] = TEXT_GROUPS.flatMap(([, texts]) => te
 /** All but LOG_TEXTS; CLIENT_TEXTS is last, because libc texts are the least specific. */
 const BY_DETAIL: readonly ErrorText[] = [
   ...SERVER_TEXTS,
+  ...OWN_DATABASE_TEXTS,
   ...LISTENER_TEXTS,
   ...HA_TEXTS,
   ...CLUSTER_TEXTS,

@@ -360,4 +360,21 @@ export const ERROR_LINES: readonly (readonly [line: string, id: string | undefin
     "pveproxy[2110]: unable to write '/var/log/pveproxy/access.log': No space left on device",
     "log-disk-full",
   ],
+  // Our own server.
+  [
+    "pmxcfs[1012]: [database] crit: /var/lib/pve-cluster/config.db was removed while it is served. What is served, and every change from now on, goes to /var/lib/pve-cluster/config.db.replaced-20261127T101010Z; the new file is read at the next start",
+    "db-replaced",
+  ],
+  [
+    "pmxcfs-ipc[7]: /var/lib/pve-cluster/config.db: config.db.changes does not belong to this database (it continues version 5, and the database has version 9): its 1 change, to storage.cfg, are kept in /var/lib/pve-cluster/config.db.changes.set-aside-20261127T101010Z",
+    "changes-lost",
+  ],
+  [
+    "pmxcfs-ipc[7]: /var/lib/pve-cluster/config.db-wal has 17.0 MiB: pid 44 (sqlite3) keeps a transaction open, so it cannot be emptied; end that transaction",
+    "wal-kept",
+  ],
+  [
+    "pmxcfs-ipc[7]: config.db.changes: a change was not written (ENOSPC: no space left on device, write): EIO; the next changes are tried again",
+    "commit-failed",
+  ],
 ];

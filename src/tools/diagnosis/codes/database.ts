@@ -186,7 +186,7 @@ export const DATABASE_CODES = {
       "/root/pve-kept`, `systemctl stop pve-cluster`, `pmxcfs-ipc config import --force --db " +
       "{path} /root/pve-kept`, `systemctl start pve-cluster`. If another file was put there on " +
       "purpose, `systemctl restart pve-cluster` loads it.",
-    seen: ["empty-after-rename"],
+    seen: ["db-replaced", "empty-after-rename"],
   },
   DB_READ_ONLY: {
     title: "the database's file system is read-only",
@@ -258,7 +258,7 @@ export const DATABASE_CODES = {
     advice:
       "End the reader; the log is truncated after the next checkpoint. To find the reader: " +
       "`fuser -v {path}`",
-    seen: ["lock-timeout"],
+    seen: ["lock-timeout", "wal-kept"],
   },
   DB_LARGE: {
     title: "config.db is nearly full",

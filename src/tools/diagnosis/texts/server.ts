@@ -38,6 +38,7 @@ export const SERVER_TEXTS: readonly ErrorText[] = [
       /\[database\] crit: (update|insert|delete|replace|write)\S* .*failed/,
       /(delete_inode|update_inode|backend_write|bdb_backend_\w+)\b.*failed/,
       /disk i\/o error|attempt to write a readonly database/,
+      /\ba change was not written \(/,
     ],
     errno: ["EIO"],
     places: ["pve", "ipc"],
