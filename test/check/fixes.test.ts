@@ -260,6 +260,20 @@ test("the fix of a full disk restarts the service also when there is no config.d
   expect(tried.looked).toBe("restart pve-cluster\n");
 });
 
+test("a -wal without its file is found, and the advice leads to the fix", async () => {
+  const script = `${SCENARIOS.DB_NOT_PMXCFS?.script}\nrm /var/lib/pve-cluster/config.db`;
+  const attempt = { code: "DB_NOT_PMXCFS", only: DATABASE, look: TREE } as const;
+  const { first, fixes } = await follow(script, attempt);
+  const { text, advice } = first.findings.find(({ code }) => code === "DB_NOT_PMXCFS") ?? {};
+  expect(text).toMatch(/config\.db: there is none, while \S+config\.db-wal has \d+ bytes$/);
+  const touch = "(umask 077; touch /var/lib/pve-cluster/config.db)";
+  expect(advice).toContain(`\`${touch}\``);
+  expect(fixes).toEqual([]);
+  const tried = await follow(`${script}\n${touch}`, attempt);
+  expectFixed(tried, "DB_NOT_PMXCFS");
+  expect(tried.looked).toContain("nodes/pve1/qemu-server/101.conf\n");
+});
+
 test("a tree without an entry is not put into place of a file", async () => {
   const script = `${damaged()}
     ${serviceManager("[ $1 != stop ] || : > /var/lib/pve-cluster/config.db")}`;

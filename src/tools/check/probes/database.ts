@@ -2,11 +2,13 @@
  * config.db: examined in place, without SQLite's locks and without writing a byte, by the rules of
  * `config verify` (pmxcfs/rescue), which are those by which pmxcfs loads it.
  */
+import { counted } from "../../../base/counted.ts";
+import { Errno } from "../../../base/errno.ts";
 import { CfsLimits } from "../../../base/limits.ts";
 import { judgeDatabase, type Problem, problemLine } from "../../../pmxcfs/rescue/verify.ts";
 import { type SalvagedItem, salvage } from "../../../pmxcfs/rescue/salvage.ts";
 import type { CodeName } from "../../diagnosis/codes.ts";
-import { IN_MEMORY, NOTHING_READ } from "../../diagnosis/codes/database.ts";
+import { IN_MEMORY, LOG_ALONE, NOTHING_READ } from "../../diagnosis/codes/database.ts";
 import { type Finding, found, pass, skip } from "../finding.ts";
 import type { FileInfo } from "../host.ts";
 import type { Context, Probe } from "../probe.ts";
@@ -25,6 +27,8 @@ const WAL_LIMIT_BYTES = 16 * MiB;
 
 /** A larger file is not pmxcfs's, and reading it would take too long. */
 const READ_LIMIT_BYTES = 512 * MiB;
+/** A -wal without a frame. */
+const WAL_HEADER_BYTES = 32;
 const LARGE_PERCENT = 75;
 const MODE = 0o600;
 /** Faults of one file named in a report. */
@@ -63,6 +67,16 @@ async function walSize(context: Context, path: string): Promise<Finding[]> {
   const readers = await walReaders(context, path);
   const values = { path, size: mib(info.size), limit: mib(WAL_LIMIT_BYTES), readers };
   return [found("DB_WAL_LARGE", values)];
+}
+
+/** A -wal without its file: pmxcfs would make an empty file, for which SQLite removes the -wal. */
+async function logAlone(context: Context, path: string): Promise<Finding[]> {
+  const log = `${await behindLinks(context, path)}-wal`;
+  const info = await context.machine.info(log);
+  if (typeof info === "number" || info.size <= WAL_HEADER_BYTES) return [];
+  const detail = `there is none, while ${log} has ${counted(info.size, "byte")}`;
+  const values = { path, directory: "", detail };
+  return [found("DB_NOT_PMXCFS", values, { fix: null, advice: LOG_ALONE })];
 }
 
 /** Findings that need no look into the file. */
@@ -307,8 +321,11 @@ export const databaseProbe: Probe = {
     if (typeof info === "number") {
       const { uid } = await context.facts.identity();
       const why = uid === 0 ? "there is none" : `it is not visible to uid ${uid}`;
+      const replaced = await replacedFindings(context, path);
+      const isAlone = info === Errno.ENOENT && replaced.length === 0;
       const others = [
-        ...(await replacedFindings(context, path)),
+        ...replaced,
+        ...(isAlone ? await logAlone(context, path) : []),
         ...(await diskFindings(context, path)),
         ...(await lock(context)),
       ];

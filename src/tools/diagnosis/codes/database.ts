@@ -66,6 +66,13 @@ export const NOTHING_READ =
   "no config.db at all: move the file, and its -wal if there is one, to another directory, then " +
   "start pve-cluster.";
 
+/** The advice if there is only the -wal. */
+export const LOG_ALONE =
+  "Do not start pve-cluster: it would make an empty file, and SQLite would remove the -wal. " +
+  "`(umask 077; touch {path})`, then `pmxcfs-ipc --check --only database` prints the command " +
+  "that makes a new file from the -wal. If the file was removed so that this node takes the tree " +
+  "of its cluster, move the -wal to another directory, too.";
+
 export const DATABASE_CODES = {
   DB_CORRUPT: {
     title: "a damaged config.db",
