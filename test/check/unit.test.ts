@@ -115,6 +115,18 @@ testSystemd("LOG_ERROR: the last known line of a service that is down", async ()
   expect(JSON.stringify(report)).not.toContain("PLANTED01");
 });
 
+testSystemd("LOG_ERROR names our own unit where that is the one that serves", async () => {
+  const line = "[main] crit: Unable to get www-data group ID";
+  const [service = ""] = Object.values(failing(line));
+  const report = await underSystemd({
+    units: { "pmxcfs-ipc.service": service },
+    start: ["pmxcfs-ipc.service"],
+    until: "systemctl is-failed --quiet pmxcfs-ipc",
+  });
+  const found = report.findings.find(({ code }) => code === "LOG_ERROR");
+  expect(found?.text).toBe(`pmxcfs-ipc.service logged: ${line}`);
+});
+
 testSystemd("CPG_RETRIES: corosync is slow", async () => {
   const line = "[dcdb] notice: cpg_send_message retried 25 times";
   const units = serving(`for i in 1 2 3 4 5 6 7 8 9 10 11 12; do echo "${line}"; done`);
@@ -149,6 +161,19 @@ test("without systemd the check is skipped, with the reason", async () => {
   const report = await told("$CHECK --only unit --json || true");
   expect(report.findings.map(({ severity }) => severity)).toEqual(["skip"]);
   expect(report.findings[0]?.text).toMatch(/^(systemctl|neither)/);
+});
+
+test("a server beside its stopped unit is not said to have no unit", async () => {
+  const report = await told(`mkdir /dev/shm/bin; cat > /dev/shm/bin/systemctl <<'END'
+#!/bin/sh
+echo Id=pve-cluster.service; echo LoadState=loaded; echo ActiveState=inactive
+END
+    chmod +x /dev/shm/bin/systemctl; export PATH=/dev/shm/bin:$PATH
+    ${SERVER} > /dev/null & await listening svc
+    $CHECK --socket svc --only unit --json || true`);
+  expect(report.findings.map(({ text }) => text)).toEqual([
+    "pve-cluster.service is off, and another process serves",
+  ]);
 });
 
 test("a systemctl that hangs is killed", async () => {

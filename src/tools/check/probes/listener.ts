@@ -275,8 +275,14 @@ export const unitProbe: Probe = {
     const findings = units.flatMap((unit) => judge(unit, listening));
     const lines = await journal(context, ["pve-cluster.service", "pvestatd.service"], 2000);
     const own = listening ? [] : await journal(context, UNITS, 40);
-    const all = [...findings, ...journalFindings(lines), ...known(own, "pve-cluster.service")];
-    return all.length > 0 ? all : [skip("unit", `neither ${UNITS.join(" nor ")} is installed`)];
+    const loaded = units.find((unit) => unit.get("LoadState") === "loaded")?.get("Id");
+    const all = [...findings, ...journalFindings(lines), ...known(own, loaded ?? NODE_UNIT)];
+    if (all.length > 0) return all;
+    const there = units.find((unit) => unit.get("LoadState") !== "not-found")?.get("Id");
+    const none = `neither ${UNITS.join(" nor ")} is installed`;
+    return [
+      skip("unit", there === undefined ? none : `${there} is off, and another process serves`),
+    ];
   },
 };
 
