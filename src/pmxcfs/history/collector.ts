@@ -8,7 +8,7 @@
 import { inParts, type Steps } from "../../base/steps.ts";
 import type { ComingTree } from "../state/coming-tree.ts";
 import { isBelowLocks } from "../state/locks.ts";
-import { pathOf, type Change, type Entry, type Memdb } from "../state/memdb.ts";
+import { pathOf, type Change, type Entry, type Memdb, type Stamp } from "../state/memdb.ts";
 import type { Author, ChangeCause, ChangeKind, HistoryChange } from "./change.ts";
 import { placeOf } from "./change.ts";
 
@@ -39,8 +39,7 @@ const ENTRIES_PER_STEP = 64;
 type Pending = { -readonly [K in keyof HistoryChange]: HistoryChange[K] };
 
 /** The previous state of the tree, as far as needed to find what a sync changed. */
-interface Known {
-  readonly version: number;
+interface Known extends Stamp {
   readonly type: "file" | "directory";
 }
 
@@ -324,7 +323,7 @@ export class HistoryCollector {
     for (const [path, entry] of coming.paths()) {
       seen.add(path);
       const before = this.#known.get(path);
-      if (before?.version !== coming.versionOf(entry) || before.type !== entry.kind) {
+      if (before === undefined || !isSame(before, coming.stampOf(entry), entry)) {
         placed.push([path, entry]);
       }
       if (seen.size % ENTRIES_PER_STEP === 0) yield undefined;
@@ -357,7 +356,13 @@ export class HistoryCollector {
     }
   }
 
-  #know(path: string, { version, kind }: Entry): void {
-    this.#known.set(path, { version, type: kind });
+  #know(path: string, { version, writer, mtime, kind }: Entry): void {
+    this.#known.set(path, { version, writer, mtime, type: kind });
   }
+}
+
+/** False also for an equal version that another node gave out while this one was apart from it. */
+function isSame(known: Known, { version, writer, mtime }: Stamp, { kind }: Entry): boolean {
+  const isStamp = known.version === version && known.writer === writer && known.mtime === mtime;
+  return isStamp && known.type === kind;
 }

@@ -6,7 +6,7 @@
  * apart may both have given one out.
  */
 import type { Steps } from "../../base/steps.ts";
-import { newMutable, type Entry, type LoadedEntry, type Mutable } from "./entry.ts";
+import { newMutable, type Entry, type LoadedEntry, type Mutable, type Stamp } from "./entry.ts";
 
 /** Entries per step. */
 const ENTRIES_A_STEP = 64;
@@ -50,9 +50,9 @@ export class ComingTree {
     return this.#children.get(entry as Mutable) ?? entry.children;
   }
 
-  /** The version of an entry in the new tree. */
-  versionOf(entry: Entry): number {
-    return (this.#changed.get(entry as Mutable) ?? entry).version;
+  /** The stamp of an entry in the new tree. */
+  stampOf(entry: Entry): Stamp {
+    return this.#changed.get(entry as Mutable) ?? entry;
   }
 
   /** Every entry of the new tree with its path there; directories before their content. */
