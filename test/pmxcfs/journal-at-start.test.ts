@@ -46,6 +46,37 @@ test.each([
   expect(log.lines.join("\n")).toContain("config.db.changes is damaged");
 });
 
+test("a damaged database is salvaged with the changes that wait beside it", () => {
+  using directory = new TempDirectory();
+  using copies = new TempDirectory();
+  using tree = opened(directory.at("config.db"));
+  for (let at = 0; at < 200; at++) {
+    const path = `f${at}`;
+    apply(tree, { kind: "create", path });
+    apply(tree, { kind: "write", path, offset: 0, data: Buffer.alloc(300, "x") });
+  }
+  expect(tree.flush()).toBe(0);
+  apply(tree, mkdir("late"));
+  apply(tree, { kind: "write", path: "f0", offset: 0, data: Buffer.from("late") });
+  const file = crash(directory.at("config.db"), copies);
+  {
+    using database = new Database(file);
+    database.run("PRAGMA wal_checkpoint(TRUNCATE)");
+  }
+  const bytes = readFileSync(file);
+  bytes.fill(0, bytes.length - 4096);
+  writeFileSync(file, bytes);
+  const { items, database } = salvage(file);
+  expect(database.isPartial).toBe(true);
+  expect(items.length).toBeWithin(100, 201);
+  expect(items.map(({ name }) => name)).toContain("late");
+  const changed = items.find(({ name }) => name === "f0");
+  expect(Buffer.from(changed!.row.data).toString("latin1", 0, 5)).toBe("latex");
+  expect(database.notes.join("\n")).toContain(
+    "2 changes in config.db.changes beside it, applied to",
+  );
+});
+
 test("a damaged journal of another database is set aside, once", () => {
   using directory = new TempDirectory();
   using copies = new TempDirectory();

@@ -41,9 +41,18 @@ const DAMAGED =
  * the rows. If either continues them, that one counts; if it was begun anew meanwhile, the rows
  * have every change that had been answered when the reading began.
  */
-function continued(file: string, rows: readonly Row[], before: ReadJournal): Continued | string {
+function continued(
+  file: string,
+  rows: readonly Row[],
+  before: ReadJournal,
+  isPartial: boolean,
+): Continued | string {
   const version = highestVersion(rows);
   const after = readJournal(file);
+  if (isPartial && typeof after === "object" && after.base.version === version) {
+    // Rows are missing, so they cannot be those that the journal's fingerprint names.
+    return after.records.length === 0 ? { rows, count: 0 } : applied(after, rows);
+  }
   const state = journalState(after, rows, version);
   if (typeof state === "string") return state;
   const earlier = journalState(before, rows, version);
@@ -88,14 +97,20 @@ export interface WithChanges {
 /**
  * To be called before the rows of the database `file` are read; the returned function then applies
  * the changes of the journal beside it to them. Row 0 keeps its mark when changes wait that could
- * not be read or applied.
+ * not be read or applied. `isPartial`: the rows are what was salvaged of a damaged database.
  */
-export function pendingChanges(file: string): (rows: readonly Row[]) => WithChanges {
+export function pendingChanges(
+  file: string,
+): (rows: readonly Row[], isPartial?: boolean) => WithChanges {
   const before = readJournal(file);
-  return (rows) => {
-    const found = continued(file, rows, before);
+  return (rows, isPartial = false) => {
+    const found = continued(file, rows, before, isPartial);
     if (typeof found === "string") return { rows, note: found };
     if (found.count === 0 || found.note !== undefined) return found;
+    if (isPartial) {
+      const what = `${counted(found.count, "change")} in config.db.changes beside it`;
+      return { rows: found.rows, note: `${what}, applied to what could be read` };
+    }
     const note =
       `${counted(found.count, "change")} in config.db.changes beside it, shown as applied: ` +
       "pmxcfs-ipc applies them at its next start; the original pmxcfs refuses the " +

@@ -88,11 +88,11 @@ export function readDatabase(file: string): ReadDatabase {
   }
 }
 
-/** Applies the changes of the journal beside an undamaged database. */
+/** Applies the changes of the journal beside a database, also to what was salvaged of it. */
 function withChanges(read: ReadDatabase, changes: ReturnType<typeof pendingChanges>): ReadDatabase {
   const { format, problem, isPartial, notes } = read;
-  if (format !== "database" || problem !== undefined || isPartial) return read;
-  const { rows, note } = changes(read.rows);
+  if (format !== "database" || (problem !== undefined && !isPartial)) return read;
+  const { rows, note } = changes(read.rows, isPartial);
   return { ...read, rows, notes: note === undefined ? notes : [...notes, note] };
 }
 

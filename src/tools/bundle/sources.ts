@@ -13,6 +13,7 @@ import { runCommand } from "../../platform/command.ts";
 import { readRegularFile } from "../../platform/regular-file.ts";
 import { History } from "../../pmxcfs/history/reader.ts";
 import { salvage } from "../../pmxcfs/rescue/salvage.ts";
+import { readAtRest } from "../../pmxcfs/rescue/read-at-rest.ts";
 import { problemLine, verifyDatabase } from "../../pmxcfs/rescue/verify.ts";
 import { pathIsPrivate } from "../../pmxcfs/state/private-path.ts";
 import { changeJson, showPath } from "../history/listing.ts";
@@ -98,7 +99,7 @@ async function journal(unit: string): Promise<string> {
 
 /** Path, kind, size, time and digest of every entry, without contents. */
 function treeListing(database: string): string {
-  const { items, database: read } = salvage(database);
+  const { items, database: read } = salvage(database, readAtRest);
   const problem = read.problem === undefined ? [] : [`problem: ${read.problem.text}`];
   const lines = items.map(({ path, kind, row }) => {
     const name = path.join("/");
