@@ -9,12 +9,11 @@ export function pathParts(path: string): string[] {
 }
 
 /** Takes time linear in the length of the path, which a client chooses: up to 16 MiB. */
-const PRIVATE = /^\/*(?:priv|nodes(?:\/+[^/]+\/+|\/\/)priv)(?:\/|$)/;
+const PRIVATE = /^\/*(?:priv|nodes\/+[^/]+\/+priv)(?:\/|$)/;
 
 /**
  * True for `priv` and everything below it, at the top and in `nodes/NAME/`, also with repeated
- * slashes (with which C's path_is_private can be evaded). `nodes//priv` is private, as in C, whose
- * NAME may be empty.
+ * slashes (with which C's path_is_private can be evaded).
  */
 export function pathIsPrivate(path: string): boolean {
   // Fast path: most paths are public, and the mount calls this for each stat.
