@@ -9,6 +9,7 @@ import { statSync } from "node:fs";
 import { Errno } from "../../src/base/errno.ts";
 import { drained, WAITS, type Steps } from "../../src/base/steps.ts";
 import { silentLog } from "../../src/base/log.ts";
+import { HistoryCollector } from "../../src/pmxcfs/history/collector.ts";
 import { Guests } from "../../src/pmxcfs/state/guests.ts";
 import { Versions } from "../../src/pmxcfs/state/versions.ts";
 import { openTree } from "../../src/pmxcfs/store/open-tree.ts";
@@ -195,3 +196,17 @@ test("a SIGKILL while the rows are being written leaves the old tree", async () 
   using database = new Database(file, { readonly: true });
   expect(database.query("PRAGMA integrity_check").values()).toEqual([["ok"]]);
 }, 60_000);
+
+test("the history gets what a sync replaced, also at a version that was given out twice", () => {
+  using directory = new TempDirectory();
+  const { tree } = nodeWith(directory.at("config.db"));
+  using _tree = tree;
+  const { memdb } = tree;
+  const options = { memdb, isPrivate: () => false, keepPrivate: false, pending: () => {} };
+  const collector = new HistoryCollector(options);
+  const { inode, version, mtime } = memdb.find("own")!;
+  const theirs = { version, writer: 2, mtime, parent: 0, type: 8, data: Buffer.from("theirs") };
+  expect(drained(tree.commitSync([], [{ ...theirs, inode, name: "own" }]))).toBe(true);
+  expect(collector.waiting).toBe(1);
+  collector.close();
+});
