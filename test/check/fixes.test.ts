@@ -260,6 +260,17 @@ test("the fix of a full disk restarts the service also when there is no config.d
   expect(tried.looked).toBe("restart pve-cluster\n");
 });
 
+test("the fix of used-up inodes works where the kernel refuses the usual bound", async () => {
+  const links = 2 ** 20 + 16;
+  const script = `mount -t tmpfs -o size=512m,nr_inodes=${links + 10} tmpfs /dev/shm
+    python3 -c 'import os
+open("/dev/shm/a", "w").close()
+for at in range(${links}): os.link("/dev/shm/a", "/dev/shm/%d" % at)'
+    ! mount -o remount,nr_inodes=1m /dev/shm`;
+  const tried = await follow(script, { code: "SHM_INODES_LOW", only: ["memory"] });
+  expectFixed(tried, "SHM_INODES_LOW");
+});
+
 test("a -wal without its file is found, and the advice leads to the fix", async () => {
   const script = `${SCENARIOS.DB_NOT_PMXCFS?.script}\nrm /var/lib/pve-cluster/config.db`;
   const attempt = { code: "DB_NOT_PMXCFS", only: DATABASE, look: TREE } as const;
