@@ -210,7 +210,6 @@ export class RrdFiles {
   ): Promise<Unavailable | undefined> {
     const refused = await writer.update(values);
     if (refused instanceof Unavailable) return refused;
-    this.#written += values.length - refused.size;
     const missing: Prepared[] = [];
     const taken: Prepared[] = [];
     for (const value of values) {
@@ -223,9 +222,12 @@ export class RrdFiles {
     }
     const removed = writer === this.#daemon ? await withoutFile(taken) : [];
     const failure = await this.#create(writer, [...missing, ...removed]);
-    if (failure !== undefined || missing.length === 0) return failure;
-    const again = await writer.update(missing);
+    if (failure !== undefined) return failure;
+    const again =
+      missing.length === 0 ? new Map<RrdValues, string>() : await writer.update(missing);
     if (again instanceof Unavailable) return again;
+    // Counted only now: after a failure all values are written again.
+    this.#written += taken.length;
     for (const value of missing) {
       const reason = again.get(value);
       if (reason === undefined) this.#written++;
