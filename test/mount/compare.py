@@ -10,7 +10,7 @@ import argparse, os, sys, time
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import chooser, replay
 
-GONE = ("ENOTCONN", "ECONNABORTED", "EIO")
+GONE = ("ENOTCONN", "ECONNABORTED")
 
 
 class CServerFailed(Exception):
@@ -33,7 +33,8 @@ def recorded(command, seed, count):
             steps.append(dict(step, r=result))
         performer.close()
         end = {"rows": base.rows(), "version": base.counters(replay.dot(".version")), "vmlist": base.guests(replay.dot(".vmlist"))}
-        if replay.tree_seen() != replay.tree_of(end["rows"]):
+        tree = replay.tree_of(end["rows"])
+        if replay.tree_seen() != tree or len(tree) != len(end["rows"]) - 1:
             raise CServerFailed("its mount does not show what its database holds")
         return {"name": "seed %d" % seed, "steps": steps, "end": end}
     except OSError as error:
