@@ -38,8 +38,9 @@ export interface Probe {
   run(context: Context): Promise<readonly Finding[]>;
 }
 
-/** Part of an operation's time that is left for the probe's report. */
+/** Time of an operation that is left for the probe's report: this, or a part of its own time. */
 const REPORT_MS = 100;
+const REPORT_PART = 1 / 8;
 
 function now(): number {
   return performance.now();
@@ -53,7 +54,8 @@ async function runOne(
   const started = now();
   const wanted = base.options.deadlineMs * (probe.operations ?? 1);
   const deadlineMs = Math.max(0, Math.min(wanted, endMs - started));
-  const left = () => Math.max(1, started + deadlineMs - REPORT_MS - now());
+  const reportMs = Math.max(REPORT_MS, base.options.deadlineMs * REPORT_PART);
+  const left = () => Math.max(1, started + deadlineMs - reportMs - now());
   const name = CHECKS[probe.check];
   const late = Promise.withResolvers<readonly Finding[]>();
   const timer = setTimeout(() => {

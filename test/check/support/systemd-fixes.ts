@@ -68,6 +68,9 @@ rm -rf /etc/pve; mkdir -p /etc/pve /var/lib/rrdcached/db
 systemctl start rrdcached
 `;
 
+/** What the error of a fix that fails shows. */
+const JOURNAL = "journalctl --sync; journalctl -q -o cat -n 15 -u pve-cluster -u rrdcached";
+
 /** Limit of all fixes: they take 10 s on an idle machine. */
 export const FIXES_S = 200;
 
@@ -79,7 +82,7 @@ export async function followUnderSystemd(): Promise<Map<string, Tried>> {
       only,
       ...(deadline === undefined ? {} : { deadline }),
     };
-    const words = driver({ ...attempt, roots: ["/etc"] });
+    const words = driver({ ...attempt, roots: ["/etc"], look: JOURNAL });
     return `${make}\n${words}\nsleep 0.2\n`;
   });
   const out = await printedUnderSystemd({

@@ -87,7 +87,10 @@ ${files.join("")}${masks.join("")}${file("/mnt/root/root/check", checkScript(boo
       --bind-ro=${REPOSITORY} ${(boot.flags ?? []).join(" ")} --boot systemd.unit=check.target \\
       < /dev/null > /mnt/boot 2>&1 || true
     cat /mnt/root/root/told || { cat /mnt/boot >&2; exit 1; }`;
-  const { out, error } = await run(["unshare", "-m", "bash", "-c", script]);
+  // One at a time on a machine: two would manage the same control groups, and end each other's
+  // services. A network namespace of its own, without the abstract sockets of the machine.
+  const alone = ["flock", "/sys/fs/cgroup", "unshare", "-m", "-n", "bash", "-c", script];
+  const { out, error } = await run(alone);
   if (!out.startsWith("{")) throw new Error(`no report:\n${out}\n${error}`);
   return out;
 }
