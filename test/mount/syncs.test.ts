@@ -4,9 +4,11 @@
  */
 import { afterEach, expect, mock, test } from "bun:test";
 import { Errno } from "../../src/base/errno.ts";
+import { silentLog } from "../../src/base/log.ts";
 import { drained } from "../../src/base/steps.ts";
 import { ROOT_NODE } from "../../src/fuse/file-system.ts";
 import type { PveFileSystem } from "../../src/pmxcfs/mount/file-system.ts";
+import { ChangeLedger } from "../../src/pmxcfs/store/change-ledger.ts";
 import type { SyncEntry } from "../../src/pmxcfs/store/sync-plan.ts";
 import type { TreeStore } from "../../src/pmxcfs/store/tree-store.ts";
 import { TempDirectory, textOf } from "../pmxcfs/support.ts";
@@ -46,6 +48,25 @@ function synced(tree: TreeStore, updates: readonly SyncEntry[]): void {
 }
 
 const START = { handle: 0, offset: 0 };
+
+/** A server that takes over the mount from the one that used the directory before. */
+function nextServer(directory: TempDirectory) {
+  const tree = newTree(directory);
+  const ledger = ledgerOf(directory, tree);
+  ledger.resume(CONNECTION);
+  const fs = fileSystemOf(tree, { taken: ledger.taken });
+  return { tree, ledger, fs, [Symbol.dispose]: () => tree[Symbol.dispose]() };
+}
+
+const CONNECTION = 40;
+
+function ledgerOf(directory: TempDirectory, tree: TreeStore): ChangeLedger {
+  const { loadedVersion } = tree;
+  const file = directory.at("ledger");
+  const ledger = new ChangeLedger({ file, loadedVersion, log: silentLog });
+  tree.ledger = ledger;
+  return ledger;
+}
 
 /** A tree of which a sync leaves `kept`; the inodes of the others are of other entries then. */
 function divergedTree(directory: TempDirectory) {
@@ -126,4 +147,77 @@ test("a server that took over a mount finds no other entries after a sync", asyn
   }
   expect(await next.unlink(d, "f", BY)).toBe(Errno.ENOENT);
   expect(contents(tree)).toEqual(THEIR_CONTENTS);
+});
+
+/** The ids by which the kernel knows the entries before and after a sync; the server is gone. */
+function syncedServer(directory: TempDirectory) {
+  const { tree, updates } = divergedTree(directory);
+  using first = tree;
+  ledgerOf(directory, first).begin(CONNECTION);
+  const fs = fileSystemOf(first);
+  const before = nodesOf(fs);
+  synced(first, updates);
+  const e = nodeAt(fs, at("e"));
+  const after = { theirs: nodeAt(fs, at("theirs")), e, f: nodeAt(fs, { parent: e, name: "f" }) };
+  return { before, after };
+}
+
+test("servers that take over a mount after a sync find what the kernel means", async () => {
+  using directory = new TempDirectory();
+  const { before, after } = syncedServer(directory);
+  for (const letter of ["A", "B"]) {
+    using server = nextServer(directory);
+    const { fs, tree } = server;
+    const write = (id: number, text: string) => fs.write(id, START, Buffer.from(text), BY);
+    for (const id of [before.ours, before.f]) {
+      expect(fs.open(id)).toBe(Errno.ENOENT);
+      expect(await write(id, "lost")).toBe(Errno.ENOENT);
+    }
+    expect(await fs.create(before.d, letter, BY)).toBe(Errno.ENOENT);
+    const ids = [before.kept, after.theirs, after.f];
+    for (const id of ids) expect(await write(id, letter)).toBe(1);
+    const files = ["kept", "theirs", "e/f"].map((path) => tree.memdb.read(path) ?? Errno.ENOENT);
+    expect(files.map(textOf)).toEqual([`${letter}ew`, `${letter}heir two`, `${letter}heir three`]);
+    expect([nodeAt(fs, at("theirs")), nodeAt(fs, at("e"))]).toEqual([after.theirs, after.e]);
+  }
+});
+
+test("an entry of a second sync has not the id of the first one's with its inode", () => {
+  using directory = new TempDirectory();
+  const { before, after } = syncedServer(directory);
+  for (const name of ["others", "their own"]) {
+    using server = nextServer(directory);
+    const { fs, tree } = server;
+    const old = [before.ours, after.theirs];
+    synced(tree, [theirs(before.ours, 0, name, name)]);
+    expect(old).not.toContain(nodeAt(fs, at(name)));
+    for (const id of old) expect(fs.open(id)).toBe(Errno.ENOENT);
+    after.theirs = nodeAt(fs, at(name));
+  }
+});
+
+test("a file that was removed while open is none that the next server's sync brings", async () => {
+  using directory = new TempDirectory();
+  const { open, gone } = await (async () => {
+    using first = newTree(directory);
+    ledgerOf(directory, first).begin(CONNECTION);
+    const inodes = made(first, { gone: "old" });
+    const fs = fileSystemOf(first);
+    const node = nodeAt(fs, at("gone"));
+    expect(await fs.unlink(ROOT_NODE, "gone", BY)).toBe(0);
+    return { open: node, gone: inodes["gone"] };
+  })();
+  using server = nextServer(directory);
+  synced(server.tree, [theirs(gone, 0, "theirs", "their one")]);
+  expect(await server.fs.write(open, START, Buffer.from("lost"), BY)).toBe(Errno.ENOENT);
+  expect(textOf(server.tree.memdb.read("theirs") ?? Errno.ENOENT)).toBe("their one");
+});
+
+test("an entry that is new in a sync keeps its inode as the kernel's id", () => {
+  using directory = new TempDirectory();
+  using tree = newTree(directory);
+  made(tree, { old: "1" });
+  const inode = tree.version + 1;
+  synced(tree, [{ ...theirs(), version: inode + 1 }, theirs(inode, 0, "new", "2")]);
+  expect(nodeAt(fileSystemOf(tree), at("new"))).toBe(inode);
 });

@@ -12,6 +12,7 @@ import {
 } from "node:fs";
 import { Errno } from "../../src/base/errno.ts";
 import { silentLog } from "../../src/base/log.ts";
+import { drained } from "../../src/base/steps.ts";
 import { shim } from "../../src/platform/shim.ts";
 import { AnsweredChanges } from "../../src/pmxcfs/mount/answered-changes.ts";
 import { LocalReplicator } from "../../src/pmxcfs/replication/local.ts";
@@ -205,4 +206,66 @@ test("a ledger that cannot be written logs that once and fails no change", () =>
   expect(ledger.isOpen).toBe(false);
   expect(only.changes.propose(CREATE, by(10))).toBe(0);
   expect(log.lines.filter((line) => line.includes("after a crash of this server"))).toHaveLength(1);
+});
+
+const inodes = (...all: readonly number[]) => all.map((inode) => ({ inode }));
+
+test("the next servers of the mount know the inodes of a sync once it is stored", () => {
+  using directory = new TempDirectory();
+  const taken = (connection: number) => {
+    using next = server(directory.path);
+    next.ledger.resume(connection);
+    const { version } = next.tree;
+    expect(next.changes.propose({ kind: "mkdir", path: `d${version}` }, by(version))).toBe(0);
+    return [...next.ledger.taken];
+  };
+  {
+    using first = server(directory.path);
+    first.ledger.begin(CONNECTION);
+    expect(first.changes.propose(CREATE, by(10))).toBe(0);
+    const { version } = first.tree;
+    expect(drained(first.ledger.took(inodes(7, 8, 2 ** 40 - 1), version))).toBe(1);
+    expect(drained(first.ledger.took([], version))).toBe(0);
+    // Killed before this sync was stored; the next change makes its version.
+    expect(drained(first.ledger.took(inodes(7, -9), version + 1))).toBe(2);
+    expect(first.ledger.lacksInodes).toBe(false);
+  }
+  for (let next = 0; next < 2; next++) {
+    expect(taken(CONNECTION)).toEqual([
+      [7, 1],
+      [8, 1],
+      [2 ** 40 - 1, 1],
+    ]);
+  }
+  expect(taken(CONNECTION + 1)).toEqual([]);
+});
+
+test("numbers of syncs are not used again by the next server, also of a new mount", () => {
+  using directory = new TempDirectory();
+  {
+    using first = server(directory.path);
+    first.ledger.begin(CONNECTION);
+    expect(drained(first.ledger.took(inodes(7), 1))).toBe(1);
+    first.ledger.begin(CONNECTION + 1);
+  }
+  using second = server(directory.path);
+  second.ledger.resume(CONNECTION + 1);
+  expect([...second.ledger.taken]).toEqual([]);
+  expect(drained(second.ledger.took(inodes(7), 1))).toBe(2);
+});
+
+test("a sync whose inodes cannot be noted leaves no mount that another server may serve", () => {
+  using directory = new TempDirectory();
+  using only = server(directory.path);
+  only.ledger.begin(CONNECTION);
+  const lacks = (inode: number) => {
+    drained(only.ledger.took(inodes(inode), 1));
+    return only.ledger.lacksInodes;
+  };
+  expect(lacks(7)).toBe(false);
+  expect(lacks(2 ** 40)).toBe(true);
+  only.ledger.begin(CONNECTION + 1);
+  expect(lacks(7)).toBe(false);
+  fillUp(`${directory.path}/ledger`);
+  expect(lacks(7)).toBe(true);
 });

@@ -242,15 +242,17 @@ export class Mount {
 
   /** False when `handOver` cannot succeed; true does not promise that it will. */
   get canBeHandedOver(): boolean {
+    if (this.#options.ledger.lacksInodes) return false;
     return this.#stored !== undefined || this.session?.negotiated?.canResend === false;
   }
 
   /**
    * Stops serving and leaves the mount to the next server; until then, requests wait in the kernel.
-   * Does nothing when the manager does not store the device, or when a change is pending that the
-   * kernel cannot send again.
+   * Does nothing when the manager does not store the device, when a change is pending that the
+   * kernel cannot send again, or when the ledger lacks inodes that the next server must know of.
    */
   handOver(): void {
+    if (!this.canBeHandedOver) return;
     const { session } = this;
     const negotiated = session?.negotiated;
     if (this.#closed || this.#device === undefined || negotiated === undefined) return;

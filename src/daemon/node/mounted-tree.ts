@@ -172,6 +172,7 @@ function mountOptions(
     memdb: backend.memdb,
     replicator: new AnsweredChanges(recorded, ledger),
     ledger,
+    taken: ledger.taken,
     clashes: new GuestClashes(backend.tree?.numbers, log),
     texts: {
       ...texts,

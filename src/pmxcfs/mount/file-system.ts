@@ -38,13 +38,13 @@ export interface PveFileSystemOptions {
   readonly replicator: Pick<Replicator, "propose" | "quorate" | "flush">;
   readonly texts: SpecialTexts;
   readonly clashes: GuestClashes;
+  /** `tookInode` of entries of syncs before this server, by inode (ChangeLedger). */
+  readonly taken?: ReadonlyMap<number, number>;
   /** Latin1. */
   readonly nodeName: string;
   /** Group of every entry: www-data. */
   readonly gid: number;
 }
-
-const NO_SPECIAL: ReadonlyMap<string, Special> = new Map();
 
 /** Seconds the kernel caches names and attributes; a change by another node is seen after that. */
 const VALID_SECONDS = 1;
@@ -65,7 +65,7 @@ export class PveFileSystem implements FileSystem {
     this.#gid = options.gid;
     this.#special = specialEntries(options.nodeName, options.texts);
     this.#specialList = [...this.#special.values()];
-    this.#nodes = new NodeTable(options.memdb);
+    this.#nodes = new NodeTable(options.memdb, options.taken);
     this.#clashes = options.clashes;
   }
 
@@ -213,7 +213,7 @@ export class PveFileSystem implements FileSystem {
   readdir(id: number, handle: number, offset: number, add: AddEntry): 0 | Errno {
     const node = this.#nodes.get(id);
     if (node === undefined) return Errno.ENOENT;
-    const special = id === ROOT_NODE ? this.#special : NO_SPECIAL;
+    const special = id === ROOT_NODE ? this.#special : undefined;
     const listing = this.#handles.listing(handle, offset, () =>
       listDirectory(this.#nodes, node.entry, special),
     );

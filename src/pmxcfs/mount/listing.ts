@@ -15,6 +15,8 @@ const FileType = { UNKNOWN: 0, DIRECTORY: 4, FILE: 8, LINK: 10 } as const;
 const FIRST_OFFSET = 64;
 const FIRST_SPECIAL_OFFSET = 3;
 
+const NO_SPECIAL: ReadonlyMap<string, Special> = new Map();
+
 /** Longest name that the kernel takes (FUSE_NAME_LOW_MAX); with a longer one, READDIR is an EIO. */
 const MOST_NAME_BYTES = 1024;
 
@@ -28,7 +30,7 @@ export function isReachable(name: string): boolean {
 export function listDirectory(
   nodes: NodeTable,
   entry: Entry,
-  special: ReadonlyMap<string, Special>,
+  special: ReadonlyMap<string, Special> = NO_SPECIAL,
 ): Listed[] {
   const listed: Listed[] = [
     { name: ".", node: nodes.idOf(entry), type: FileType.DIRECTORY, offset: 1 },

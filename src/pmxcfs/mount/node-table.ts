@@ -4,6 +4,7 @@
  * it also holds the content of a file that was removed while open.
  */
 import { type AttributeChange, ROOT_NODE } from "../../fuse/file-system.ts";
+import { TOOK_INODE } from "../state/entry.ts";
 import { type Entry, type Memdb, pathOf } from "../state/memdb.ts";
 
 /** First id of the special entries. */
@@ -13,11 +14,15 @@ const FIRST_ALIAS = 2 ** 51;
 /** Of inode 1, which is the root's id. */
 const ALIAS_OF_ONE = FIRST_ALIAS;
 /**
- * The other aliases begin after a random number below this: of inodes that are negative or huge,
- * and of inodes under which the kernel may know another entry. A server that takes over the mount
- * does not know those of the previous one, and must not take them for other entries.
+ * Below are the aliases of entries with `tookInode`, made of both numbers; from here on those of
+ * inodes that are negative or huge.
  */
-const ALIAS_STARTS = 2 ** 50;
+const FIRST_RANDOM_ALIAS = FIRST_ALIAS + (TOOK_INODE.most + 1) * TOOK_INODE.inodes;
+/**
+ * The latter begin after a random number below this: a server that takes over the mount does not
+ * know those of the previous one, and must not take them for other entries.
+ */
+const ALIAS_STARTS = 2 ** 49;
 
 /** A node the kernel knows. */
 export interface Node {
@@ -78,12 +83,15 @@ export function linksOf(node: Node): number {
 /** The nodes of one connection. */
 export class NodeTable {
   readonly #memdb: Memdb;
+  readonly #taken: ReadonlyMap<number, number>;
   readonly #nodes = new Map<number, Node>();
   readonly #aliases = new WeakMap<Entry, number>();
-  #nextAlias = FIRST_ALIAS + 1 + Math.floor(Math.random() * ALIAS_STARTS);
+  #nextAlias = FIRST_RANDOM_ALIAS + Math.floor(Math.random() * ALIAS_STARTS);
 
-  constructor(memdb: Memdb) {
+  /** `taken`: `tookInode` of entries of the tree as it was loaded, by inode. */
+  constructor(memdb: Memdb, taken: ReadonlyMap<number, number> = new Map()) {
     this.#memdb = memdb;
+    this.#taken = taken;
   }
 
   /** Number of nodes the kernel knows. */
@@ -111,12 +119,22 @@ export class NodeTable {
     if (inode === 0 && parent === undefined) return ROOT_NODE;
     const known = this.#aliases.get(entry);
     if (known !== undefined) return known;
-    const id = inode === ROOT_NODE ? ALIAS_OF_ONE : inode;
-    const isId = inode >= ROOT_NODE && inode < FIRST_ALIAS && entry.tookInode !== true;
-    if (isId && (this.#nodes.get(id)?.entry ?? entry) === entry) return id;
+    const id = this.#lastingId(entry);
+    if (id !== undefined && (this.#nodes.get(id)?.entry ?? entry) === entry) return id;
     const alias = this.#nextAlias++;
     this.#aliases.set(entry, alias);
     return alias;
+  }
+
+  /** The id that every server of this mount gives the entry; undefined when there is none. */
+  #lastingId({ inode, tookInode = this.#taken.get(inode) }: Entry): number | undefined {
+    if (inode < ROOT_NODE) return undefined;
+    if (tookInode === undefined) {
+      if (inode === ROOT_NODE) return ALIAS_OF_ONE;
+      return inode < FIRST_ALIAS ? inode : undefined;
+    }
+    if (tookInode === 0 || inode >= TOOK_INODE.inodes) return undefined;
+    return FIRST_ALIAS + tookInode * TOOK_INODE.inodes + inode;
   }
 
   /** The node of `id`; undefined when the kernel cannot know it. */
@@ -162,13 +180,18 @@ export class NodeTable {
   }
 
   #search(id: number): Entry | undefined {
-    if (id > ALIAS_OF_ONE) return undefined;
-    const inode = id === ALIAS_OF_ONE ? ROOT_NODE : id;
+    if (id >= FIRST_RANDOM_ALIAS) return undefined;
+    const inode = id === ALIAS_OF_ONE ? ROOT_NODE : inodeIn(id);
     for (const entry of this.#memdb.entries()) {
       if (entry.inode === inode) return this.idOf(entry) === id ? entry : undefined;
     }
     return undefined;
   }
+}
+
+/** The inode of an entry with this lasting id. */
+function inodeIn(id: number): number {
+  return id < FIRST_ALIAS ? id : id % TOOK_INODE.inodes;
 }
 
 /** The kernel knows where the entry is. */

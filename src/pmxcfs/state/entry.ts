@@ -23,9 +23,16 @@ export interface Entry {
   readonly size: number;
   /** A directory's entries by name; empty for a file. */
   readonly children: ReadonlyMap<string, Entry>;
-  /** A sync brought it with the inode that another entry of this node had until then. */
-  readonly tookInode?: true;
+  /**
+   * A sync brought it with an inode that this node may have given to another entry: inodes are
+   * versions, and this one is not above the version that the tree had. The value is the number of
+   * that sync (ChangeLedger); 0: it has none.
+   */
+  readonly tookInode?: number;
 }
+
+/** Inodes below `inodes` and numbers of syncs up to `most` together fit into 50 bits. */
+export const TOOK_INODE = { inodes: 2 ** 40, most: 2 ** 10 - 1 } as const;
 
 /** An entry as Memdb, its owner, may change it. */
 export type Mutable = { -readonly [K in keyof Omit<Entry, "parent" | "children">]: Entry[K] } & {

@@ -55,7 +55,7 @@ export class TreeStore implements Disposable {
   /** Version of the tree as it was loaded. */
   readonly loadedVersion: number;
   /** Records which request of the mount a change is for; undefined without such a mount. */
-  ledger: Pick<ChangeLedger, "note" | "withdraw"> | undefined;
+  ledger: Pick<ChangeLedger, "note" | "withdraw" | "took"> | undefined;
   readonly #writer: RowWriter;
   readonly #log: Log;
   #entries: Map<number, Entry>;
@@ -174,6 +174,8 @@ export class TreeStore implements Disposable {
       return Errno.EIO;
     }
     const coming = yield* this.memdb.prepare(plan.entries, this.#entries);
+    if (this.ledger !== undefined)
+      coming.sync = yield* this.ledger.took(coming.took, plan.root.version);
     const orphans = this.orphans.all();
     const change = { ...plan.change, deleted: [...plan.change.deleted, ...orphans] };
     const after = this.memdb.settle(coming);
