@@ -28,7 +28,9 @@ import {
   settingsOf,
 } from "./options.ts";
 import { RingDisposal } from "./scheduling/ring-disposal.ts";
+import { TURN_MS } from "./scheduling/run-queue.ts";
 import { Scheduler } from "./scheduling/scheduler.ts";
+import { nextTurn } from "./scheduling/time-sliced-queue.ts";
 import { ConnectionSetup, type Established } from "./setup/connection-setup.ts";
 import { acceptance } from "./setup/handshake.ts";
 import { listen, type Listener, type ListenFailure, openShm } from "./setup/listener.ts";
@@ -195,7 +197,8 @@ export class Service {
 
   /**
    * Withdraws the name, answers the requests in the rings (for at most `stopDeadlineMs`), ends all
-   * connections and removes their files.
+   * connections and removes their files. With thousands of connections that takes seconds, in which
+   * the mount and the cluster still need the event loop: so it is done in slices.
    */
   async stop(): Promise<void> {
     if (this.#listener === undefined) return;
@@ -203,14 +206,34 @@ export class Service {
     this.#listener = undefined;
     this.#setup.stop();
     const deadline = performance.now() + this.#settings.stopDeadlineMs;
-    while (this.#scheduler.serveAll(this.#connections) && performance.now() < deadline) {
+    while ((await this.#serveAll()) && performance.now() < deadline) {
       await Bun.sleep(STOP_STEP_MS);
     }
-    for (const connection of this.#connections) connection.end(STOPPED);
-    this.#disposal.finish();
+    await this.#inSlices((connection) => connection.end(STOPPED));
+    await this.#disposal.finish();
     this.#sockets[Symbol.dispose]();
     this.#shm[Symbol.dispose]();
     this.#log.close();
+  }
+
+  /** Serves every ring once; true when a request was served or a reply is pending. */
+  async #serveAll(): Promise<boolean> {
+    let busy = false;
+    await this.#inSlices((connection) => {
+      if (this.#scheduler.serveLast(connection)) busy = true;
+    });
+    return busy;
+  }
+
+  /** Calls `action` for each connection, for at most 2 ms per turn of the event loop. */
+  async #inSlices(action: (connection: Connection) => void): Promise<void> {
+    let sliceEnd = performance.now() + TURN_MS;
+    for (const connection of this.#connections) {
+      action(connection);
+      if (performance.now() < sliceEnd) continue;
+      await nextTurn();
+      sliceEnd = performance.now() + TURN_MS;
+    }
   }
 
   #onEstablished(socket: SetupSocket, { caller, rings, messageBytes }: Established): Connection {

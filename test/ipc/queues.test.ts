@@ -64,7 +64,7 @@ test("removed jobs are not done, and finish() does the others", () => {
   queue.add(second);
   expect(done).toEqual([]);
   queue.remove(first);
-  queue.finish();
+  queue.finish(() => false);
   expect(done).toEqual(["second"]);
   expect(queue.size).toBe(0);
 });

@@ -5,7 +5,7 @@
  */
 import type { RingDirectory } from "../../shm/ring-directory.ts";
 import type { JobOwner } from "./fair-queue.ts";
-import { TimeSlicedQueue } from "./time-sliced-queue.ts";
+import { nextTurn, TimeSlicedQueue } from "./time-sliced-queue.ts";
 
 /** After this delay, a client that hung up has usually unmapped its rings. */
 const DELAY_MS = 2;
@@ -72,9 +72,12 @@ export class RingDisposal {
     this.#queue.finish(() => this.#bytes <= goal);
   }
 
-  /** Removes all rings now. */
-  finish(): void {
+  /**
+   * Resolves when all rings are removed, which takes seconds for thousands of them: as always, for
+   * at most `msPerTurn` per turn of the event loop.
+   */
+  async finish(): Promise<void> {
     this.#start();
-    this.#queue.finish();
+    while (this.#queue.size > 0) await nextTurn();
   }
 }

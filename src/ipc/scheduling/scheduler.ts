@@ -82,14 +82,9 @@ export class Scheduler {
     this.#runQueue.remove(connection);
   }
 
-  /** Serves every ring once; true when a request was served or a reply is pending. */
-  serveAll(connections: Iterable<Connection>): boolean {
-    let busy = false;
-    for (const connection of connections) {
-      const served = this.#serve(connection);
-      if (served > 0 || connection.underWay) busy = true;
-    }
-    return busy;
+  /** Serves a ring at a stop; true when a request was served or a reply is pending. */
+  serveLast(connection: Connection): boolean {
+    return this.#serve(connection) > 0 || connection.underWay;
   }
 
   #serveActive(connection: Connection, sinceNs: number): number {

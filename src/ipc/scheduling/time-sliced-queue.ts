@@ -10,6 +10,13 @@ export interface QueuedJob {
   readonly peer: JobOwner;
 }
 
+/** Resolves in the next turn of the event loop. */
+export function nextTurn(): Promise<void> {
+  return new Promise((resolve) => {
+    setImmediate(resolve);
+  });
+}
+
 export class TimeSlicedQueue<T extends QueuedJob> {
   readonly #msPerTurn: number;
   readonly #work: (job: T) => void;
@@ -33,8 +40,8 @@ export class TimeSlicedQueue<T extends QueuedJob> {
     return this.#jobs.size;
   }
 
-  /** Does the remaining jobs now, until `isEnough` returns true. */
-  finish(isEnough: () => boolean = () => false): void {
+  /** Does jobs now, until `isEnough` returns true or none is left. */
+  finish(isEnough: () => boolean): void {
     while (!isEnough()) {
       const next = this.#jobs.next();
       if (next === undefined) return;
