@@ -68,6 +68,8 @@ export class ConnectionSetup {
   readonly #queue: TimeSlicedQueue<SetupSocket>;
   /** Peers in the state `queued`, counted by admission. */
   readonly #queued = new Map<SetupSocket, Admitted>();
+  /** Bytes of /dev/shm that they will take. */
+  #queuedBytes = 0;
   readonly #ringBytes = new Map<Connection, number>();
   readonly #events: HandshakeEvents;
 
@@ -151,8 +153,13 @@ export class ConnectionSetup {
     this.#queue.remove(socket);
     const admitted = this.#queued.get(socket);
     if (admitted === undefined) return;
-    this.#queued.delete(socket);
+    this.#leaveQueue(socket, admitted);
     this.#admission.remove(socket.peer.uid, admitted.bytes);
+  }
+
+  #leaveQueue(socket: SetupSocket, { bytes }: Admitted): void {
+    this.#queued.delete(socket);
+    this.#queuedBytes -= bytes;
   }
 
   #onHandshakeEnd(socket: SetupSocket, why: string): void {
@@ -184,6 +191,7 @@ export class ConnectionSetup {
     }
     this.#admission.add(peer.uid, bytes);
     this.#queued.set(socket, { ...this.#grant(socket, verdict), messageBytes, bytes });
+    this.#queuedBytes += bytes;
     socket.queue();
     this.#queue.add(socket);
   }
@@ -200,9 +208,13 @@ export class ConnectionSetup {
     this.#refuse(socket, Errno.EMFILE, "full", logged);
   }
 
-  /** Free bytes of /dev/shm, and those that this service can free. */
+  /**
+   * Free bytes of /dev/shm, and those that this service can free, without those that queued peers
+   * will take: many that connect at once must not get what is reserved for root.
+   */
   #availableBytes(): number {
-    return shmSpace().freeBytes + this.#pool.bytes + this.#parts.disposal.bytes;
+    const freeable = this.#pool.bytes + this.#parts.disposal.bytes;
+    return shmSpace().freeBytes + freeable - this.#queuedBytes;
   }
 
   /** The handler's verdict on the sender of the set-up request, and the ids it was asked about. */
@@ -247,7 +259,7 @@ export class ConnectionSetup {
       this.#refuse(socket, rings, "resources", line);
       return;
     }
-    this.#queued.delete(socket);
+    this.#leaveQueue(socket, admitted);
     const { permissions, messageBytes, bytes } = admitted;
     const caller: Caller = { ...socket.peer, permissions };
     const connection = this.#parts.onEstablished(socket, { caller, rings, messageBytes });
