@@ -142,6 +142,53 @@ describe("reconnecting", () => {
     );
   });
 
+  test("a server that removes the flag while a connect fails is tried once more", async () => {
+    const restartFlag = join(tmpdir(), uniqueName("restart-flag"));
+    writeFileSync(restartFlag, "");
+    let attempts = 0;
+    const answer = (span: Span): void => {
+      attempts++;
+      if (attempts > 1) return;
+      rmSync(restartFlag);
+      ConnectionResponse.write.error(span, Errno.EMFILE);
+    };
+    using server = new FakeServer(uniqueName(), { answer });
+    using connection = new PveConnection(server.name, { timeoutMs: 5000, restartFlag });
+    const response = await connection.sendRecv(1, Buffer.from("again"));
+    expect(response instanceof QbFailure ? String(response) : response.body.toString()).toBe(
+      "again",
+    );
+    expect(attempts).toBe(2);
+  });
+
+  test("a server that does not answer is tried again only for restartWaitMs", async () => {
+    const restartFlag = join(tmpdir(), uniqueName("restart-flag"));
+    writeFileSync(restartFlag, "");
+    let attempts = 0;
+    using server = new FakeServer(uniqueName(), {
+      get silent() {
+        attempts++;
+        return true;
+      },
+    });
+    for (const [restartWaitMs, most] of [
+      [0, 1],
+      // Each try takes 100 ms, after a pause of 100 ms.
+      [300, 3],
+    ] as const) {
+      attempts = 0;
+      using connection = new PveConnection(server.name, {
+        timeoutMs: 100,
+        restartFlag,
+        restartWaitMs,
+      });
+      const failure = await connection.connect();
+      expect(failure?.kind).toBe("timeout");
+      expect(attempts).toBeWithin(1, most + 1);
+    }
+    rmSync(restartFlag);
+  });
+
   test("a connection that cannot be made is tried once per call, as in IPCC.xs", async () => {
     let attempts = 0;
     const answer = (span: Span): void => {

@@ -10,12 +10,17 @@ import type { QbResponse } from "../../client/message.ts";
 import type { CallOptions, ConnectOptions } from "../../client/options.ts";
 import { QbClient } from "../../client/qb-client.ts";
 
-const RESTART_TRIES = 100;
+const RESTART_WAIT_MS = 10_000;
 const RESTART_PAUSE_MS = 100;
 
 export interface PveConnectionOptions extends ConnectOptions {
   /** Another flag file, for tests and unusual installations. */
   readonly restartFlag?: string;
+  /**
+   * After a failure to connect, how long to try again while that file exists; default: 10 s. 0: the
+   * failure is reported at once.
+   */
+  readonly restartWaitMs?: number;
 }
 
 /** Owns at most one client of service `name` at a time. */
@@ -79,10 +84,16 @@ export class PveConnection implements Disposable {
   }
 
   async #connect(): Promise<QbClient | QbFailure> {
+    const { restartFlag = PVE_RESTART_FLAG, restartWaitMs = RESTART_WAIT_MS } = this.#options;
+    let isRestarting = existsSync(restartFlag);
     let client = await QbClient.connect(this.name, this.#options);
-    const flag = this.#options.restartFlag ?? PVE_RESTART_FLAG;
-    for (let tries = 0; client instanceof QbFailure && tries < RESTART_TRIES; tries++) {
-      if (!existsSync(flag) || this.#closed) break;
+    // By the clock: a server that accepts and does not answer takes a whole timeout for each try.
+    const deadline = performance.now() + restartWaitMs;
+    while (client instanceof QbFailure && performance.now() < deadline && !this.#closed) {
+      // One more try if the flag was removed during this one: the server listens then.
+      const wasRestarting = isRestarting;
+      isRestarting = existsSync(restartFlag);
+      if (!wasRestarting && !isRestarting) break;
       await Bun.sleep(RESTART_PAUSE_MS);
       client = await QbClient.connect(this.name, this.#options);
     }
