@@ -7,8 +7,13 @@ import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Errno } from "../../src/base/errno.ts";
-import { readRecording } from "../../src/tools/trace/recording.ts";
+import { silentLog } from "../../src/base/log.ts";
+import type { Peer, Reply } from "../../src/ipc/handler.ts";
+import { Access } from "../../src/pmxcfs/requests/access.ts";
 import { CfsIpc } from "../../src/pmxcfs/requests/table.ts";
+import { headerLine, readRecording } from "../../src/tools/trace/recording.ts";
+import { Replayer } from "../../src/tools/trace/replay.ts";
+import { spanOf } from "../../src/wire/struct.ts";
 import { eventually } from "../support/eventually.ts";
 import { WWW_DATA } from "../support/identity.ts";
 import { QbClient, type Result } from "../support/qb-client.ts";
@@ -90,6 +95,31 @@ test("a replay gives the same clients the same answers without the server", asyn
   expect(await service.stop()).toBe(0);
   expect(service.output).toContain('not recorded: get-config path="never"');
   await noRingsLeft(service.pid);
+});
+
+test("of requests that were not recorded, the first 1024 different ones are logged", () => {
+  const lines: string[] = [];
+  const log = { ...silentLog, warn: (line: string) => void lines.push(line) };
+  const recording = readRecording(headerLine("pve2", false));
+  if (typeof recording === "string") throw new Error(recording);
+  const replayer = new Replayer(recording, new Access({ group: undefined, ownUid: 0 }), log);
+  const peer = {} as Peer;
+  const caller = { pid: 1, uid: 0, gid: 0, permissions: "read-write" } as const;
+  const ask = (path: string): Reply => {
+    const span = spanOf(Buffer.from(`${path}\0`));
+    return replayer.handle({ id: CfsIpc.GET_CONFIG, span, caller, peer, backToBackNs: 0 });
+  };
+  for (const twice of [0, 1]) {
+    for (let file = 0; file < 2000; file++) {
+      expect(ask(`${file}${"x".repeat(2 ** (file % 16))}`)).toBe(Errno.ENOSYS);
+    }
+    expect([twice, lines.length]).toEqual([twice, 1025]);
+  }
+  expect(lines[0]).toBe('not recorded: get-config path="0x"');
+  expect(lines.at(-1)).toBe(
+    "not recorded: more than 1024 different requests; no others are logged",
+  );
+  expect(Math.max(...lines.map(({ length }) => length))).toBeLessThan(2000);
 });
 
 test("a recording has mode 0600, and secrets only with --no-redact", async () => {

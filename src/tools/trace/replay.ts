@@ -3,6 +3,7 @@ import type { Access } from "../../pmxcfs/requests/access.ts";
 import { Errno } from "../../base/errno.ts";
 import { EMPTY_REPLY } from "../../ipc/handler.ts";
 import type { Credentials, Handler, Permissions, Reply, Request } from "../../ipc/handler.ts";
+import { LogLimits } from "../../base/limits.ts";
 import type { Log } from "../../base/log.ts";
 import { describe, descriptionText, requestName } from "../../pmxcfs/requests/wording.ts";
 import type { RecordedRequest, Recording } from "./recording.ts";
@@ -10,6 +11,9 @@ import { redactBody } from "./redact.ts";
 
 /** The answer to a request that was not recorded; pmxcfs never answers with it. */
 const NOT_RECORDED = Errno.ENOSYS;
+
+/** Most different requests that are logged as not recorded: clients can make up any number. */
+const MOST_MISSED = 1024;
 
 /** The recorded answers to one request, in their order. */
 interface Answers {
@@ -68,9 +72,14 @@ export class Replayer implements Handler {
   }
 
   #miss(id: number, body: Buffer): Errno {
-    const what = `${requestName(id)} ${descriptionText(describe(id, body))}`.trimEnd();
-    if (!this.#missed.has(what)) this.#log.warn(`not recorded: ${what}`);
+    if (this.#missed.size > MOST_MISSED) return NOT_RECORDED;
+    const described = descriptionText(describe(id, body, LogLimits.requestBytes));
+    const what = `${requestName(id)} ${described}`.trimEnd();
+    if (this.#missed.has(what)) return NOT_RECORDED;
     this.#missed.add(what);
+    const isLogged = this.#missed.size <= MOST_MISSED;
+    const more = `more than ${MOST_MISSED} different requests; no others are logged`;
+    this.#log.warn(`not recorded: ${isLogged ? what : more}`);
     return NOT_RECORDED;
   }
 }
