@@ -58,6 +58,12 @@ describe("files", () => {
     expect(file(path, "")).toBe("");
   });
 
+  test("the path is taken as by the server, without its last byte", () => {
+    const body = Buffer.from("nodes/n/pve-ssl.keyX");
+    const kept = redactReply(CfsIpc.GET_CONFIG, body, Buffer.from(SECRET));
+    expect(Buffer.from(kept).toString()).toBe(`${REDACTED}\n`);
+  });
+
   test.each(["storage.cfg", "private.txt", "keys.cfg", "nodes/n/keyboard", "x/priv/y", "monkey"])(
     "%j is kept",
     (path) => expect(file(path, SECRET)).toBe(SECRET),

@@ -39,7 +39,7 @@ export const getConfig = defineRequest({
     [Errno.ENOENT]: "no such file below /etc/pve (or it is a directory)",
     [Errno.EPERM]: "the path is private, and this caller may only read",
   },
-  redact: { reply: (body, reply) => redactFile(textAt(spanOf(body), 0), reply) },
+  redact: { reply: (body, reply) => redactFile(tail(spanOf(body), 0), reply) },
   probe: { arguments: { path: "storage.cfg" }, reply: "any", mayFail: [Errno.ENOENT] },
   run({ memdb }, body, caller) {
     const path = tail(body, 0);
