@@ -69,7 +69,7 @@ static int load(void)
  * Bytes: the longest body that is printed, the buffers `in` and `out`, and the number that pipeline
  * puts into each body.
  */
-enum { SHOWN = 16384, ROOM = 1 << 25, COUNTER = 4 };
+enum { SHOWN = 1 << 20, ROOM = 1 << 25, COUNTER = 4 };
 static qb_ipcc_connection_t *connection;
 static uint8_t *in, *out;
 
@@ -184,7 +184,8 @@ static void repeat(long count, int id, size_t size, int timeout)
 			break;
 		if (header->error)
 			errors++;
-		else if (memcmp(header + 1, out + sizeof(struct qb_ipc_request_header), size))
+		else if (res != (ssize_t)(sizeof *header + size) ||
+			 memcmp(header + 1, out + sizeof(struct qb_ipc_request_header), size))
 			misordered++;
 		if (header->id != id)
 			misordered++;

@@ -39,6 +39,8 @@ export interface Fault {
   readonly instead?: (connection: FakeConnection) => void;
   /** Sends each answer this many times. */
   readonly copies?: number;
+  /** Serves no client while one has a full response ring. */
+  readonly waitsForReaders?: boolean;
 }
 
 interface Socket {
@@ -46,6 +48,12 @@ interface Socket {
   end(): void;
   pause(): void;
   readonly fd: number;
+}
+
+/** What the connections of a server share. */
+interface Turn {
+  /** The client that all others wait for. */
+  waitsFor?: FakeConnection | undefined;
 }
 
 /** One client of the server. */
@@ -58,13 +66,15 @@ export class FakeConnection {
   readonly #events: RingWriter;
   readonly #fault: Fault;
   readonly #socket: Socket;
+  readonly #turn: Turn;
   readonly #scratch;
   #closed = false;
 
-  constructor(rings: RingDirectory, socket: Socket, fault: Fault) {
+  constructor(rings: RingDirectory, socket: Socket, fault: Fault, turn: Turn) {
     this.rings = rings;
     this.#socket = socket;
     this.#fault = fault;
+    this.#turn = turn;
     this.#scratch = newScratch(rings.dataBytes);
     this.#requests = new RingReader(rings.set.rings.request, 0, rings.dataBytes);
     this.#responses = new RingWriter(rings.set.rings.response);
@@ -82,7 +92,7 @@ export class FakeConnection {
   }
 
   drain(): void {
-    while (!this.#closed) {
+    while (!this.#closed && this.#turn.waitsFor === undefined) {
       const size = this.#requests.peek();
       if (size <= 0) return;
       this.#requests.copyTo(this.#scratch);
@@ -108,6 +118,10 @@ export class FakeConnection {
   /** Writes arbitrary bytes into the response ring. */
   write(message: Uint8Array): void {
     const at = this.#responses.allocChunk(message.byteLength);
+    if (at < 0 && this.#fault.waitsForReaders === true) {
+      this.#turn.waitsFor = this;
+      return;
+    }
     if (at < 0) throw new Error(`no room in the response ring (${at})`);
     this.rings.set.rings.response.bytes.set(message, at);
     this.#responses.commit();
@@ -133,6 +147,7 @@ export class FakeConnection {
 
   close(): void {
     this.#closed = true;
+    if (this.#turn.waitsFor === this) this.#turn.waitsFor = undefined;
     this.rings[Symbol.dispose]();
   }
 }
@@ -142,6 +157,7 @@ export class FakeServer implements Disposable {
   readonly name: string;
   readonly connections = new Set<FakeConnection>();
   readonly #fault: Fault;
+  readonly #turn: Turn = {};
   readonly #shm = Directory.open(SHM) as Directory;
   readonly #listener: { stop(closeActive?: boolean): void };
   readonly #fd: number;
@@ -198,7 +214,7 @@ export class FakeServer implements Disposable {
     write.event(span, rings.prefix("event"));
     answer?.(span);
     socket.write(span.bytes);
-    const connection = new FakeConnection(rings, socket, this.#fault);
+    const connection = new FakeConnection(rings, socket, this.#fault, this.#turn);
     this.connections.add(connection);
     return connection;
   }

@@ -3,7 +3,8 @@
  * fault, for which exactly the cases about that fault must fail.
  */
 import { describe, expect, test } from "bun:test";
-import { existsSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Errno } from "../../src/base/errno.ts";
 import { ResponseHeader } from "../../src/wire/qb.ts";
@@ -160,6 +161,110 @@ describe("a server that", () => {
     );
   }
 });
+
+/** The failures of one case, by kind of client. */
+async function failuresOf(
+  name: string,
+  injected: Fault,
+  more: readonly string[] = [],
+): Promise<Record<string, string>> {
+  using server = new FakeServer(uniqueName("broken"), injected);
+  const words = ["compat", "--socket", server.name, "--tap", "--filter", name, ...more];
+  const { out } = await runProgram(words);
+  const points = pointsOf(out);
+  expect(points.filter(({ skip }) => skip !== undefined)).toEqual([]);
+  const failed = points.filter(({ passed }) => !passed);
+  return Object.fromEntries(failed.map(({ title, message }) => [title, message]));
+}
+
+test(
+  "a server that waits for a client that does not read fails the case about that",
+  async () => {
+    const name = "connections.slow-reader";
+    const says = expect.stringMatching(/repeat.*client b.*0 of 20 answers/);
+    expect(await failuresOf(name, { waitsForReaders: true })).toEqual({
+      [`${name} (libqb)`]: says,
+      [`${name} (c)`]: says,
+      [`${name} (own)`]: says,
+    });
+  },
+  MINUTES,
+);
+
+/** An answer to the request of the case, with a byte too many. */
+function withOneMore(asked: Buffer): Buffer {
+  return asked.toString() === "round trip" ? Buffer.concat([asked, Buffer.of(1)]) : asked;
+}
+
+test(
+  "a server that adds bytes to its answers fails the case that repeats a request",
+  async () => {
+    const name = "traffic.repeat";
+    const says = expect.stringMatching(/1000 answers do not match their requests/);
+    expect(await failuresOf(name, { body: withOneMore })).toEqual({
+      [`${name} (libqb)`]: says,
+      [`${name} (c)`]: says,
+      [`${name} (own)`]: says,
+    });
+  },
+  MINUTES,
+);
+
+/** A pmxcfs with the version of one status key, which lies before another key. */
+function withKeys(forgets: boolean): Fault {
+  let version: number | undefined;
+  return {
+    body(asked) {
+      if (asked.length === 0) {
+        const key = version === undefined ? "" : `"pmxcfs-ipc-compat/key": ${version},\n`;
+        const keys = `"pve1": {\n${key}"tasklist": 5}\n`;
+        return Buffer.from(`{\n"starttime": 1,\n"kvstore": {\n${keys}}\n}\n`);
+      }
+      if (asked.length > 256) version = version === undefined ? 0 : version + 1;
+      else if (asked.length === 256 && forgets) version = undefined;
+      return Buffer.alloc(0);
+    },
+    response(span) {
+      if (ResponseHeader.read.id(span) === 9) ResponseHeader.write.error(span, Errno.ECHRNG);
+    },
+  };
+}
+
+test("the versions of status keys are checked whatever the order of the keys", async () => {
+  const words = ["--writes", "--client", "own"];
+  const name = "status.version";
+  expect(await failuresOf(name, withKeys(true), words)).toEqual({});
+  const says = expect.stringMatching(/expected text that matches .*pmxcfs-ipc-compat/);
+  expect(await failuresOf(name, withKeys(false), words)).toEqual({ [`${name} (own)`]: says });
+});
+
+test(
+  "a service with hundreds of guests passes the cases about the requests",
+  async () => {
+    const directory = mkdtempSync(join(tmpdir(), "pmxcfs-ipc-test-"));
+    try {
+      const guests = join(directory, "nodes", "pve1", "qemu-server");
+      mkdirSync(guests, { recursive: true });
+      for (let vmid = 100; vmid < 600; vmid++) writeFileSync(join(guests, `${vmid}.conf`), "");
+      await using service = await startService((name) =>
+        SOURCES.concat("serve", "--socket", name, "--dir", directory, "--node", "pve1"),
+      );
+      const words = [
+        "compat",
+        "--socket",
+        service.name,
+        "--filter",
+        "guest-list.ok,pipeline.mixed",
+      ];
+      const { code, out } = await runProgram(words);
+      expect(failedIn(out)).toEqual([]);
+      expect(code).toBe(0);
+    } finally {
+      rmSync(directory, { recursive: true, force: true });
+    }
+  },
+  MINUTES,
+);
 
 test("a pmxcfs that answers an unused id with EINVAL fails the case about that", async () => {
   using server = new FakeServer(uniqueName("broken"), {

@@ -1,13 +1,16 @@
 /**
- * Bodies of requests and responses as written in cases, and their short form for the pipes between
- * runner and clients: small ones in hex, large ones by size and checksum.
+ * Bodies of requests and responses as written in cases, and their form for the pipes between runner
+ * and clients: in hex, the largest ones by size and checksum.
  */
 
 /** Bytes, text (UTF-8), or `size` bytes of a fixed pattern. */
 export type Body = Uint8Array | string | { readonly pattern: number };
 
-/** A body up to this size is passed in full. */
-export const SHOWN_BYTES = 16_384;
+/**
+ * A body up to this size is passed in full: at PVE's message size every answer, whose JSON or lines
+ * are checked. The guest list of a large cluster has hundreds of KiB.
+ */
+export const SHOWN_BYTES = 1024 * 1024;
 
 /** Byte `index` of the pattern; the same formula as in native/compat-client.c. */
 function patternByte(index: number): number {

@@ -42,10 +42,12 @@ export type Expect =
   | { readonly errno: Errno }
   /** Error 0 and JSON with these values; objects, but not arrays, may have more. */
   | { readonly json: unknown }
-  /** Error 0 and text with these lines in any order, and none of `without`. */
-  | { readonly lines: readonly string[]; readonly without?: readonly string[] }
+  /** Error 0 and text with these lines in any order. */
+  | { readonly lines: readonly string[] }
   /** Error 0 and text that starts with this. */
   | { readonly starts: string }
+  /** Error 0 and text that matches this. */
+  | { readonly matches: RegExp }
   /** Any answer with this request's id. */
   | "any answer"
   /** The call itself fails with this errno: there is no answer. */
@@ -98,6 +100,8 @@ export type Step = ByClient &
     | { readonly do: "pipeline"; readonly count: number }
     /** `count` pings one after the other, and no wake-up byte left unread afterwards. */
     | { readonly do: "repeat"; readonly count: number; readonly body?: Body }
+    /** Pings without reading an answer: more than the rings hold, or until a send fails. */
+    | { readonly do: "fill" }
     /** The highest flow control level that stops the client (libqb's qb_ipcc_fc_enable_max_set). */
     | { readonly do: "flow control"; readonly max: 1 | 2 }
     /** Asks for flow control at this level, repeatedly, until a send fails with EAGAIN. */

@@ -4,7 +4,7 @@
  *
  *   connect NAME SIZE                      res
  *   send ID BODY CLAIMED                   res   (CLAIMED 0: the true size)
- *   receive TIMEOUT_MS                     res, id, size, error, length, sum, body when it is short
+ *   receive TIMEOUT_MS                     res, id, size, error, length, sum, body up to 1 MiB
  *   event TIMEOUT_MS                       the same
  *   pipeline COUNT ID TIMEOUT_MS           res, sent, received, misordered (bodies: counters)
  *   repeat COUNT ID BODY TIMEOUT_MS        res, received, unread (wake-up bytes)
@@ -18,7 +18,7 @@ export interface Answer {
   /** The size in the header. */
   readonly size?: number;
   readonly error?: number;
-  /** Size of the body, its checksum, and if it is short the body in hex. */
+  /** Size of the body, its checksum, and up to 1 MiB the body in hex. */
   readonly length?: number;
   readonly sum?: number;
   readonly body?: string;

@@ -26,6 +26,8 @@ const GRACE_MS = 2000;
 const POLL_MS = 2;
 /** Interval between repetitions of a call with `withinMs`. */
 const RETRY_MS = 100;
+/** More answers than fit in the smallest rings, also with pages of 64 KiB. */
+const MOST_UNREAD = 3000;
 /** Requests after which flow control must have reached the client. */
 const PINGS_PER_LEVEL = 20;
 
@@ -114,6 +116,8 @@ class Session {
       case "pipeline":
       case "repeat":
         return await this.#traffic(step);
+      case "fill":
+        return await this.#fill(step.client);
       case "flow control":
         await this.#succeed(step.client, `fc ${step.max}`);
         return;
@@ -302,6 +306,14 @@ class Session {
       throw new StepFailed(`${errors} errors, expected ${wanted}`);
     }
     if (unread > 0) throw new StepFailed(`the server left ${unread} wake-up bytes unread`);
+  }
+
+  /** How it ends is not compared: C's pmxcfs ends the connection, ours takes no more requests. */
+  async #fill(client: string | undefined): Promise<void> {
+    for (let sent = 0; sent < MOST_UNREAD; sent++) {
+      const { res } = await this.#ask(client, `send ${PING} - 0`, ANSWER_MS);
+      if (res < 0) return;
+    }
   }
 
   async #ringsGone(client = "a"): Promise<void> {
