@@ -7,6 +7,7 @@ import { count, flag, path as pathOption } from "./args.ts";
 import { command } from "./command.ts";
 import { database } from "./config-options.ts";
 import { differenceLine, showName, warn } from "./config-text.ts";
+import { lockDatabase } from "./database-lock.ts";
 import { CommandFailure, ExitCode } from "./failure.ts";
 import { jsonText } from "../base/escape.ts";
 import { print, printLine } from "./terminal.ts";
@@ -62,8 +63,8 @@ export const restoreCommand = command({
   name: "restore",
   summary: "Show what restoring a backup would change in a config.db; with --yes, restore it",
   details: [
-    "`+` would be added, `-` removed, `!` changed. Stop the server before --yes; the current " +
-      "database is kept as FILE.bak-TIME.",
+    "`+` would be added, `-` removed, `!` changed. Stop the server before --yes; one that starts " +
+      "meanwhile waits. The current database is kept as FILE.bak-TIME.",
     "In a cluster the tree with the highest version wins: other nodes replace a restored older " +
       "tree as soon as this node joins them. Restore single files with `history restore`, or " +
       "restore with all nodes stopped.",
@@ -80,7 +81,7 @@ export const restoreCommand = command({
   operands: {
     backup: pathOption({ description: "Backup to restore", hint: "FILE", required: true }),
   },
-  run({ db, yes, backup }) {
+  async run({ db, yes, backup }) {
     const compared = compareDatabases(db, backup, { times: false });
     if (typeof compared === "string") warn(showName(compared));
     else {
@@ -94,8 +95,7 @@ export const restoreCommand = command({
       warn("nothing was restored: add --yes to restore");
       return ExitCode.FAILURE;
     }
-    const server = findDatabaseUser(db, [process.pid]);
-    if (server !== undefined) throw new CommandFailure(server);
+    using _lock = await lockDatabase(db, () => findDatabaseUser(db, [process.pid]));
     const restored = restoreDatabase(backup, db);
     if (typeof restored === "string") throw new CommandFailure(showName(restored));
     if (restored.kept !== undefined) warn(`the old database is kept as ${restored.kept}`);

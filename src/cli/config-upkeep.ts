@@ -1,14 +1,12 @@
 /** `config flush` and `config compact`: maintain a node's own config.db. */
 import { existsSync } from "node:fs";
-import { dirname, join } from "node:path";
 import { createLog, defaultFormat } from "../base/log.ts";
-import { LOCK_FILE } from "../base/paths.ts";
-import { NodeLock } from "../daemon/node/node-lock.ts";
 import { lockHolders } from "../pmxcfs/store/lock-holders.ts";
 import { openTree } from "../pmxcfs/store/open-tree.ts";
 import { compactFile } from "../pmxcfs/store/upkeep.ts";
 import { command } from "./command.ts";
 import { database } from "./config-options.ts";
+import { lockDatabase } from "./database-lock.ts";
 import { CommandFailure } from "./failure.ts";
 import { printLine } from "./terminal.ts";
 
@@ -17,7 +15,7 @@ function userOf(db: string): string | undefined {
   const [server] = lockHolders(db);
   return server === undefined
     ? undefined
-    : `process ${server} has it open, and will write the changes`;
+    : `${db}: process ${server} has it open, and will write the changes`;
 }
 
 export const flushCommand = command({
@@ -32,13 +30,9 @@ export const flushCommand = command({
   options: { db: database },
   async run({ db }) {
     if (!existsSync(db)) throw new CommandFailure(`${db}: no such file`);
-    const server = userOf(db);
-    if (server !== undefined) throw new CommandFailure(`${db}: ${server}`);
-    const log = createLog({ level: "info", format: defaultFormat(process.env) });
     // A server that starts meanwhile would replay the journal, too, and accept changes after that.
-    const taken = await NodeLock.take(join(dirname(db), LOCK_FILE), log, () => userOf(db));
-    if (typeof taken === "string") throw new CommandFailure(`${db}: ${taken}`);
-    using _lock = taken;
+    using _lock = await lockDatabase(db, () => userOf(db));
+    const log = createLog({ level: "info", format: defaultFormat(process.env) });
     const tree = openTree({ file: db, log });
     if (typeof tree === "string") throw new CommandFailure(`${db}: ${tree}`);
     using flushed = tree;

@@ -9,6 +9,7 @@ import { command } from "./command.ts";
 import { counted } from "../base/counted.ts";
 import { database } from "./config-options.ts";
 import { showName, warn } from "./config-text.ts";
+import { lockDatabase } from "./database-lock.ts";
 import { CommandFailure } from "./failure.ts";
 import { printLine } from "./terminal.ts";
 
@@ -20,7 +21,8 @@ export const importCommand = command({
       "(.version, .members, ...) are left out and named on stderr. The new database is read back " +
       "and verified before it is renamed to FILE.",
     "With --force, an existing database is kept as FILE.bak-TIME, with its -wal and journals. " +
-      "Stop pve-cluster first: the command refuses a database that a server has open.",
+      "Stop pve-cluster first: the command refuses a database that a server has open, and a " +
+      "server that starts meanwhile waits.",
   ],
   examples: [["config import ./etc-pve --db ./config.db", "for a test rig"]],
   options: {
@@ -30,9 +32,10 @@ export const importCommand = command({
   operands: {
     dir: pathOption({ description: "Copy of /etc/pve to import", hint: "DIR", required: true }),
   },
-  run: ({ db, force, dir }) => {
-    const server = force ? findDatabaseUser(db, [process.pid]) : undefined;
-    if (server !== undefined) throw new CommandFailure(server);
+  async run({ db, force, dir }) {
+    const user = (): string | undefined => findDatabaseUser(db, [process.pid]);
+    // The printed fixes import a new file beside config.db while they hold its lock themselves.
+    using _lock = force ? await lockDatabase(db, user) : undefined;
     const imported = importDirectory(dir, db, { replace: force });
     if (typeof imported === "string") throw new CommandFailure(imported);
     const { leftOut, kept, files, directories } = imported;

@@ -1,8 +1,9 @@
 /** `pmxcfs-ipc config` as a process: its output on stdout and stderr, and its exit codes. */
 import { Database } from "bun:sqlite";
 import { expect, test } from "bun:test";
-import { mkdirSync, readdirSync, readFileSync, statSync } from "node:fs";
+import { closeSync, mkdirSync, openSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
+import { lockFile } from "../../src/platform/files.ts";
 import { eventually } from "../support/eventually.ts";
 import { TempDirectory } from "../pmxcfs/support.ts";
 
@@ -119,6 +120,41 @@ test("import --force refuses a database that a server has open, and leaves it al
     await server.exited;
   }
   expect(config(directory, "import", "--force", "pve", "--db", "config.db").exitCode).toBe(0);
+});
+
+test.each([
+  ["import --force", ["import", "--force", "pve", "--db", "config.db"]],
+  ["restore", ["restore", "copy.db", "--db", "config.db", "--yes"]],
+])("%s waits for the lock of a server that is starting", async (_, words) => {
+  using directory = new TempDirectory();
+  makeDatabase(directory);
+  expect(config(directory, "backup", "copy.db", "--db", "config.db").exitCode).toBe(0);
+  const before = readdirSync(directory.path).toSorted();
+  const lock = openSync(directory.at(".pmxcfs.lockfile"), "a", 0o600);
+  expect(lockFile(lock)).toBe(0);
+  const log = directory.put("log");
+  const command = [process.execPath, "-e", RUNNER, "config", ...words];
+  const running = Bun.spawn(command, {
+    cwd: directory.path,
+    stdout: "ignore",
+    stderr: Bun.file(log),
+  });
+  await eventually("it waits", () => readFileSync(log, "utf8").includes("trying again"));
+  expect(readdirSync(directory.path).toSorted()).toEqual(
+    [...before, ".pmxcfs.lockfile", "log"].toSorted(),
+  );
+  closeSync(lock);
+  expect(await running.exited).toBe(0);
+  expect(readFileSync(log, "utf8")).toContain("the old database is kept as ");
+});
+
+test("import of a new file takes no lock: the printed fixes hold it meanwhile", () => {
+  using directory = new TempDirectory();
+  makeDatabase(directory);
+  const lock = openSync(directory.at(".pmxcfs.lockfile"), "a", 0o600);
+  expect(lockFile(lock)).toBe(0);
+  expect(config(directory, "import", "pve", "--db", "new.db").exitCode).toBe(0);
+  closeSync(lock);
 });
 
 test("export writes into the directory that is meant, however its path is written", () => {
