@@ -277,6 +277,19 @@ test("an empty journal that was removed is made again before a change is answere
   expect([...again.entries()].map(({ name }) => name)).toEqual(["a", "b"]);
 });
 
+test("changes in a journal that was removed are written into the database at once", async () => {
+  using directory = new TempDirectory();
+  using copies = new TempDirectory();
+  const file = directory.at("config.db");
+  using tree = opened(file, { batches: { flushMs: LATER } });
+  apply(tree, mkdir("a"));
+  rmSync(`${file}.changes`);
+  await eventually("no change waits", () => tree.figures?.waiting === 0);
+  apply(tree, mkdir("b"));
+  using left = opened(crash(file, copies));
+  expect([...left.entries()].map(({ name }) => name)).toEqual(["a", "b"]);
+});
+
 test("the journal of a database that was served through a symlink is found without it", () => {
   using directory = new TempDirectory();
   using links = new TempDirectory();

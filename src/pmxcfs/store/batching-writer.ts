@@ -321,8 +321,10 @@ export class BatchingWriter implements RowWriter {
     this.#inotify?.drain((_watch, mask) => {
       if ((mask & Watch.OPEN) !== 0) opened = true;
     });
-    // The checkpoint thread opens it too.
-    if (opened && !this.#database.checkpointing) this.flush();
+    // The next start would not find the changes in a journal that was removed.
+    const isLost = !this.#flushFailed && !this.#journal.isInPlace();
+    // The checkpoint thread opens the database too.
+    if (isLost || (opened && !this.#database.checkpointing)) this.flush();
   }
 
   /** The database continues in another file. */

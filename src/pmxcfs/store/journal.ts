@@ -112,7 +112,7 @@ export class Journal implements Disposable {
    * means that answered changes are lost. Throws the kernel's error.
    */
   make(): void {
-    if (!this.#isInPlace()) this.#close();
+    if (!this.isInPlace()) this.#close();
     this.#fd ??= this.#open();
   }
 
@@ -163,14 +163,14 @@ export class Journal implements Disposable {
    */
   #remove(): void {
     try {
-      if (this.#isInPlace()) rmSync(this.#path);
+      if (this.isInPlace()) rmSync(this.#path);
     } catch {
       // It stays, and the next start sees that the database has its changes.
     }
   }
 
   /** Whether the open file is the one at its path; false when that cannot be found out. */
-  #isInPlace(): boolean {
+  isInPlace(): boolean {
     try {
       const own = fstatSync(this.#fd ?? -1);
       const there = lstatSync(this.#path, { throwIfNoEntry: false });
