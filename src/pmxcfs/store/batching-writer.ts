@@ -97,6 +97,7 @@ export class BatchingWriter implements RowWriter {
     this.#limits = { ...BatchLimits, ...options.limits };
     this.#journal = new Journal(this.#database.file, this.#durable);
     this.#database.onMoved = () => this.#moved();
+    this.#database.expected = () => this.#fingerprint.value();
     if (!this.#batched) return;
     // Hashes the whole tree once: now, so that the first change does not wait for it.
     this.#fingerprint.value();

@@ -53,6 +53,10 @@ export interface CheckpointerOptions extends DatabasePlace {
   readonly limits?: Partial<Record<keyof typeof CheckpointLimits, number>>;
   /** Counters to continue; new ones unless given. */
   readonly counters?: CheckpointCounters;
+  /** Asked before each checkpoint: whether the file may be written now. It may dispose this. */
+  readonly mayWrite: () => boolean;
+  /** Called after each one, whether it succeeded or not. */
+  readonly ended: (mode: CheckpointMode) => void;
 }
 
 /** Checkpoints since the start. */
@@ -70,9 +74,8 @@ export function newCheckpointCounters(): CheckpointCounters {
 }
 
 export class Checkpointer implements Disposable {
+  readonly #options: CheckpointerOptions;
   readonly #file: string;
-  readonly #device: number;
-  readonly #inode: number;
   readonly #log: Log;
   readonly #limits: Record<keyof typeof CheckpointLimits, number>;
   readonly #counters: CheckpointCounters;
@@ -95,9 +98,8 @@ export class Checkpointer implements Disposable {
   #stopped = false;
 
   constructor(options: CheckpointerOptions) {
+    this.#options = options;
     this.#file = options.file;
-    this.#device = options.device;
-    this.#inode = options.inode;
     this.#log = options.log;
     this.#limits = { ...CheckpointLimits, ...options.limits };
     this.#counters = options.counters ?? newCheckpointCounters();
@@ -163,6 +165,13 @@ export class Checkpointer implements Disposable {
     if (this.#busy || this.#stopped) return;
     clearTimeout(this.#timer);
     this.#timer = undefined;
+    const mayWrite = this.#options.mayWrite();
+    if (this.#stopped) return;
+    if (!mayWrite) {
+      this.#notBeforeMs = performance.now() + this.#limits.retryMs;
+      this.#arm(this.#limits.retryMs);
+      return;
+    }
     clearTimeout(this.#endTimer);
     const before = { changes: this.#changes, pages: this.#pages, atMs: performance.now() };
     this.#mode = mode;
@@ -173,13 +182,8 @@ export class Checkpointer implements Disposable {
     const worker = (this.#worker ??= this.#startThread());
     worker.ref();
     Atomics.store(this.#running, 0, 1);
-    const job: CheckpointJob = {
-      file: this.#file,
-      device: this.#device,
-      inode: this.#inode,
-      mode,
-      running: this.#running,
-    };
+    const { file, device, inode } = this.#options;
+    const job: CheckpointJob = { file, device, inode, mode, running: this.#running };
     return await new Promise((resolve) => {
       this.#finished = resolve;
       worker.postMessage(job);
@@ -207,6 +211,7 @@ export class Checkpointer implements Disposable {
 
   #took(result: CheckpointResult, before: { changes: number; pages: number; atMs: number }): void {
     if (this.#stopped) return;
+    this.#options.ended(this.#mode);
     if (result.error !== undefined) {
       this.#failed(result.error);
       this.#arm(this.#limits.retryMs);

@@ -10,7 +10,8 @@ import { demandRegularDatabase, makePrivate } from "../../platform/regular-file.
 import { CheckpointLimits } from "./checkpointer.ts";
 import { demandTable } from "./config-writer.ts";
 import { RowStatements } from "./row-statements.ts";
-import { behindLinks } from "./sqlite/input-file.ts";
+import { keptSides, type OpenFile, sidesOf } from "./side-files.ts";
+import { syncToDisk } from "./upkeep.ts";
 
 /**
  * How long a change blocks the serving thread for another process's write lock. (C waits 10 s, and
@@ -20,13 +21,6 @@ export const BUSY_TIMEOUT_MS = 2;
 
 /** Durability: `normal` as C (a SIGKILL loses nothing, a power cut the last changes), or `full`. */
 export type SyncMode = "normal" | "full";
-
-/** A file as it was when SQLite had opened it. */
-interface OpenFile {
-  readonly path: string;
-  readonly device: number;
-  readonly inode: number;
-}
 
 /** An open config.db, with its statements. */
 export interface Connection {
@@ -54,7 +48,20 @@ export function connect(file: string, sync: SyncMode): Connection {
   return reconnect(file, sync);
 }
 
-/** The same for a file that exists. Nothing but SQLite opens it. */
+/** The same for a file that `make` makes, in the place of any other. An error leaves none. */
+export function connectNew(file: string, sync: SyncMode, make: () => void): Connection {
+  rmSync(file, { force: true });
+  try {
+    make();
+    syncToDisk(file);
+    return connect(file, sync);
+  } catch (error) {
+    rmSync(file, { force: true });
+    throw error;
+  }
+}
+
+/** As `connect`, for a file that exists. Nothing but SQLite opens it. */
 export function reconnect(file: string, sync: SyncMode): Connection {
   const { dev: device, ino: inode } = statSync(file);
   const database = new Database(file, { readwrite: true, create: true });
@@ -77,33 +84,13 @@ export function reconnect(file: string, sync: SyncMode): Connection {
       rows: new RowStatements(database),
       device,
       inode,
-      // Beside the file that symlinks lead to; made by the read above.
-      sides: ["-wal", "-shm"].flatMap((suffix) => openFile(behindLinks(file) + suffix)),
+      // Made by the read above.
+      sides: sidesOf(file),
     };
   } catch (error) {
     database.close();
     throw error;
   }
-}
-
-function openFile(path: string): readonly OpenFile[] {
-  const found = statSync(path, { throwIfNoEntry: false });
-  return found === undefined ? [] : [{ path, device: found.dev, inode: found.ino }];
-}
-
-/** Whether it still is at its path; undefined when that cannot be found out now. */
-function isInPlace({ path, device, inode }: OpenFile): boolean | undefined {
-  try {
-    const there = statSync(path, { throwIfNoEntry: false });
-    return there?.dev === device && there.ino === inode;
-  } catch {
-    return undefined;
-  }
-}
-
-/** Paths of its -wal and -shm at which these are no longer. */
-export function lostSides({ sides }: Connection): string[] {
-  return sides.filter((side) => isInPlace(side) === false).map(({ path }) => path);
 }
 
 /** Closes it. */
@@ -120,10 +107,10 @@ export function disconnect(connection: Connection): void {
  * which the -wal is renamed instead.
  */
 export function leave(connection: Connection, aside?: string): void {
-  const own = connection.sides.filter((side) => isInPlace(side) === true);
+  const own = keptSides(connection.sides);
   connection.database.fileControl(constants.SQLITE_FCNTL_PERSIST_WAL, 1);
   disconnect(connection);
-  for (const { path } of own) {
+  for (const path of own) {
     if (aside !== undefined && path.endsWith("-wal")) renameSync(path, path + aside);
     else rmSync(path, { force: true });
   }

@@ -1,13 +1,12 @@
 /**
  * pmxcfs's config.db, written as pmxcfs writes it: schema, settings of the connection, one
  * transaction for each change of the tree, row 0 in every one. Unlike in C, checkpoints are made by
- * a thread (checkpointer.ts), and a file that is replaced while it is served is noticed. Owns the
- * connection. C counterpart: database.c.
+ * a thread (checkpointer.ts), and a file that is replaced or overwritten while it is served is
+ * noticed. Owns the connection. C counterpart: database.c.
  *
  * Nothing in this process may open and close config.db or its -shm besides SQLite: that would drop
  * all of the process's POSIX locks on it (fcntl(2)).
  */
-import { renameSync, rmSync, statSync } from "node:fs";
 import { compactTime } from "../../base/compact-time.ts";
 import { Errno } from "../../base/errno.ts";
 import { everySecond } from "../../base/heartbeat.ts";
@@ -19,33 +18,30 @@ import {
   newCheckpointCounters,
   walBytes,
 } from "./checkpointer.ts";
+import type { CheckpointMode } from "./checkpoint-worker.ts";
 import {
   BUSY_TIMEOUT_MS,
   connect,
   type Connection,
+  connectNew,
   disconnect,
   leave,
-  lostSides,
   reconnect,
   type SyncMode,
 } from "./config-db-connection.ts";
+import { writeConfigDbRows } from "./config-writer.ts";
 import { errorText } from "../../base/error-text.ts";
 import { WAITS, type Steps } from "../../base/steps.ts";
 import { type AbandonedTransaction, longTransaction, UNDECIDED } from "./long-transaction.ts";
 import { ThreadCopies } from "./thread-copy.ts";
 import type { DatabasePlace } from "./thread-database.ts";
 import { isBusy } from "./row-statements.ts";
-import { pagesOf, type RootRow, type RowChange } from "./row-writer.ts";
-import type { RowImage, StoreFigures } from "./row-writer.ts";
+import { type Loss, ServedFile } from "./served-file.ts";
+import { emptyLog, lostSides, setForeignAside } from "./side-files.ts";
+import { imageOfRoot, pagesOf, type RowChange, type StoreFigures } from "./row-writer.ts";
 import { readRows } from "./sqlite-rows.ts";
-import { VERSION_NAME, type Row } from "./tree-rows.ts";
-import {
-  checkpointTruncated,
-  compact,
-  isWorthCompacting,
-  type KeptCopy,
-  syncToDisk,
-} from "./upkeep.ts";
+import type { Row } from "./tree-rows.ts";
+import { checkpointTruncated, compact, isWorthCompacting, type KeptCopy } from "./upkeep.ts";
 
 /** Limit of the wait for another process's write lock at a start, as in C. */
 const START_WAIT_MS = 10_000;
@@ -62,18 +58,18 @@ export interface ConfigDbWriterOptions {
   readonly checkpoints?: CheckpointerOptions["limits"];
 }
 
-function rowOfRoot({ name = VERSION_NAME, ...stamp }: RootRow): RowImage {
-  return { inode: 0, parent: 0, ...stamp, name, data: null };
-}
-
 export class ConfigDbWriter implements Disposable {
   readonly #log: Log;
   readonly #sync: SyncMode;
   readonly #limits: CheckpointerOptions["limits"];
   /** Called after the file was replaced, and `file` is another one. */
   onMoved: () => void = () => {};
+  /** The fingerprint of the rows in the file, once it is known; the rows that are served. */
+  expected: (() => Uint8Array) | undefined;
+  served: () => Iterable<Row> = () => [];
   #file: string;
   #connection: Connection;
+  #servedFile: ServedFile;
   readonly #checkpoints = newCheckpointCounters();
   /** Commits that could not be written; a busy database does not count. */
   #commitFailures = 0;
@@ -82,12 +78,13 @@ export class ConfigDbWriter implements Disposable {
   readonly #identityChecks: Disposable;
   /** A thread writes a long transaction. */
   #inSteps = false;
+  /** The caller has not noted a commit yet, so `expected` is that of the state before it. */
+  #isAhead = false;
   /** It could not be opened again, after a -wal or -shm was lost. */
   #isClosed = false;
   #abandoned: AbandonedTransaction | undefined;
   /** The last commit failed, and that was logged. */
   #failing = false;
-  readonly #complaints: LogOnce;
   readonly #sideComplaints: LogOnce;
   /** The file was replaced, its content could not be kept, and that was logged. */
   #notKept = false;
@@ -95,11 +92,11 @@ export class ConfigDbWriter implements Disposable {
   private constructor(options: ConfigDbWriterOptions, connection: Connection) {
     this.#file = options.file;
     this.#log = options.log;
-    this.#complaints = new LogOnce((line) => options.log.error(line));
     this.#sideComplaints = new LogOnce((line) => options.log.error(line));
     this.#sync = options.sync ?? "normal";
     this.#limits = options.checkpoints;
     this.#connection = connection;
+    this.#servedFile = new ServedFile(this.#file, connection, this.#log);
     this.#checkpointer = this.#newCheckpointer();
     this.#identityChecks = everySecond(() => {
       this.#checkIdentity();
@@ -160,7 +157,7 @@ export class ConfigDbWriter implements Disposable {
       begin.run();
       for (const inode of change.deleted) rows.remove(inode);
       for (const row of change.replaced) rows.replace(row);
-      rows.replace(rowOfRoot(change.root));
+      rows.replace(imageOfRoot(change.root));
       commit.run();
     } catch (error) {
       return this.#failed(error);
@@ -204,10 +201,11 @@ export class ConfigDbWriter implements Disposable {
     // Before a thread opens another -wal, as in keepCopy.
     this.#checkSides();
     const place = { ...this.#place, sync: this.#sync };
-    const rows = { ...change, replaced: [rowOfRoot(change.root), ...change.replaced] };
+    const rows = { ...change, replaced: [imageOfRoot(change.root), ...change.replaced] };
     this.#inSteps = true;
     try {
       const done = (): void => {
+        this.#servedFile.written("commit");
         this.#succeeded(pages);
         committed();
       };
@@ -222,7 +220,9 @@ export class ConfigDbWriter implements Disposable {
   }
 
   #succeeded(pages: number): void {
+    this.#isAhead = true;
     this.#checkpointer.changed(pages);
+    this.#isAhead = false;
     if (this.#failing) this.#log.info(`${this.#file}: changes are written again`);
     this.#failing = false;
   }
@@ -233,6 +233,7 @@ export class ConfigDbWriter implements Disposable {
     try {
       if (!isWorthCompacting(database)) return;
       const { before, after } = compact(database);
+      this.#servedFile.written("commit");
       this.#log.info(`${this.#file}: compacted from ${before} to ${after} bytes`);
     } catch (error) {
       this.#log.warn(`${this.#file}: not compacted: ${errorText(error)}`);
@@ -265,7 +266,15 @@ export class ConfigDbWriter implements Disposable {
   #newCheckpointer(): Checkpointer {
     const limits = this.#limits === undefined ? {} : { limits: this.#limits };
     const counters = this.#checkpoints;
-    return new Checkpointer({ ...this.#place, log: this.#log, counters, ...limits });
+    const mayWrite = (): boolean => {
+      this.#checkIdentity();
+      return !this.#notKept;
+    };
+    const ended = (mode: CheckpointMode): void => {
+      this.#servedFile.written(this.#inSteps ? "commit" : mode);
+    };
+    const log = this.#log;
+    return new Checkpointer({ ...this.#place, log, counters, mayWrite, ended, ...limits });
   }
 
   #failed(error: unknown): Errno {
@@ -290,18 +299,23 @@ export class ConfigDbWriter implements Disposable {
   }
 
   /**
-   * When the path leads to another file, or to none, an administrator replaced or removed it. The
-   * served database then continues in a file of its own, `config.db.replaced-TIME`, so that nothing
-   * is written into the new one, and our -wal and -shm beside the new file are removed.
+   * When the path leads to another file, to none, or to other content, an administrator replaced,
+   * removed or overwrote it. The served database then continues in a file of its own,
+   * `config.db.replaced-TIME`, so that nothing is written into the new one, and our -wal and -shm
+   * beside the new file are removed.
    */
   #checkIdentity(): void {
     // A thread is writing: the next check follows in a second.
     if (this.#inSteps) return;
-    const happened = this.#replacement();
-    if (happened === undefined) return;
+    const isSettled = !this.#isAhead && !this.#checkpointer.running;
+    const happened = this.#servedFile.loss(isSettled ? this.expected : undefined);
+    if (happened === undefined) {
+      this.#notKept = false;
+      return;
+    }
     const kept = `${this.#file}.replaced-${compactTime()}`;
     try {
-      this.#moveTo(kept);
+      this.#moveTo(kept, happened);
       this.#log.error(
         `${this.#file} ${happened} while it is served. What is served, and every change from now ` +
           `on, goes to ${kept}; the new file is read at the next start`,
@@ -327,19 +341,18 @@ export class ConfigDbWriter implements Disposable {
     const what = `the -wal or -shm of ${this.#file} was removed or replaced while it is served`;
     try {
       if (!this.#isClosed) {
-        const lost = lostSides(this.#connection);
-        if (lost.length === 0 || this.#replacement() !== undefined) return;
+        const lost = lostSides(this.#connection.sides);
+        if (lost.length === 0 || this.#servedFile.loss(this.expected) !== undefined) return;
         // False while another process reads the log: the next check follows in a second.
-        if (!checkpointTruncated(this.#connection.database)) return;
-        for (const path of lost) {
-          // SQLite would take its content for changes of this database.
-          const isForeign = (statSync(path, { throwIfNoEntry: false })?.size ?? 0) > 0;
-          if (isForeign) renameSync(path, `${path}.set-aside-${compactTime()}`);
-        }
+        const isEmptied = checkpointTruncated(this.#connection.database);
+        this.#servedFile.written("truncate");
+        if (!isEmptied) return;
+        for (const path of lost) setForeignAside(path, `.set-aside-${compactTime()}`);
         disconnect(this.#connection);
         this.#isClosed = true;
       }
       this.#connection = reconnect(this.#file, this.#sync);
+      this.#servedFile = new ServedFile(this.#file, this.#connection, this.#log);
       this.#isClosed = false;
       this.#log.error(`${what}. All changes are in the database itself now`);
       this.#sideComplaints.clear();
@@ -350,42 +363,26 @@ export class ConfigDbWriter implements Disposable {
     }
   }
 
-  /** How the path lost the open file; undefined when it did not, or that cannot be checked now. */
-  #replacement(): string | undefined {
-    const { device, inode } = this.#connection;
-    try {
-      const now = statSync(this.#file, { throwIfNoEntry: false });
-      this.#complaints.clear();
-      if (now === undefined) return "was removed";
-      const isSame = now.dev === device && now.ino === inode;
-      return isSame ? undefined : "was replaced by another file";
-    } catch (error) {
-      this.#complaints.say(`${this.#file} cannot be checked: ${errorText(error)}`);
-      return undefined;
-    }
-  }
-
   /** Throws what SQLite or the file system throws; then there is no `kept`. */
-  #moveTo(kept: string): void {
+  #moveTo(kept: string, happened: Loss): void {
     const old = this.#connection;
-    rmSync(kept, { force: true });
-    const connection = this.#copiedTo(kept);
+    const connection = connectNew(kept, this.#sync, () => this.#copyInto(kept, happened));
     this.#checkpointer[Symbol.dispose]();
+    if (happened === "was overwritten") emptyLog(old.sides);
     leave(old);
     this.#connection = connection;
     this.#file = kept;
+    this.#servedFile = new ServedFile(kept, connection, this.#log);
     this.#checkpointer = this.#newCheckpointer();
     this.onMoved();
   }
 
-  #copiedTo(kept: string): Connection {
-    try {
+  #copyInto(kept: string, happened: Loss): void {
+    if (happened !== "was overwritten") {
       this.#connection.database.run("VACUUM INTO ?1", [kept]);
-      syncToDisk(kept);
-      return connect(kept, this.#sync);
-    } catch (error) {
-      rmSync(kept, { force: true });
-      throw error;
+      return;
     }
+    const problem = writeConfigDbRows(kept, this.served());
+    if (problem !== undefined) throw new Error(problem);
   }
 }

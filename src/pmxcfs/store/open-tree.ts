@@ -14,7 +14,7 @@ import { readJournal, removeJournal, setJournalAside } from "./journal.ts";
 import type { DecodedJournal } from "./journal-format.ts";
 import { keepLoneWal } from "./lone-wal.ts";
 import { journalState, replayed } from "./replay.ts";
-import type { RowWriter } from "./row-writer.ts";
+import { rowsOf, type RowWriter } from "./row-writer.ts";
 import { divided, judgeRows, servedRefusal } from "./tree-rules.ts";
 import { highestVersion, loadedEntries, RowType, tooWide, type Row } from "./tree-rows.ts";
 import { TreeStore } from "./tree-store.ts";
@@ -61,7 +61,9 @@ export function openTree(options: OpenTreeOptions): TreeStore | string {
   const { memdb, entries, leftOut } = loaded;
   const writer = writerOf(options, database, loaded);
   const clock = now === undefined ? {} : { now };
-  return new TreeStore({ memdb, entries, leftOut, writer, log, ...clock });
+  const tree = new TreeStore({ memdb, entries, leftOut, writer, log, ...clock });
+  database.served = () => rowsOf(memdb.root, tree.entries());
+  return tree;
 }
 
 function writerOf(options: OpenTreeOptions, database: ConfigDbWriter, loaded: Loaded): RowWriter {

@@ -8,7 +8,7 @@ import type { Steps } from "../../base/steps.ts";
 import type { Entry, Stamp } from "../state/memdb.ts";
 import type { JournalRecord } from "./journal-format.ts";
 import type { KeptCopy } from "./upkeep.ts";
-import { RowType, type Row } from "./tree-rows.ts";
+import { RowType, VERSION_NAME, type Row } from "./tree-rows.ts";
 
 /** A row as it is written: `data` null is SQL NULL, an empty array a blob of no bytes. */
 export interface RowImage extends Omit<Row, "data"> {
@@ -31,6 +31,16 @@ export function imageOf(entry: Entry, { version, writer, mtime }: Stamp): RowIma
   };
 }
 
+const NO_BYTES = new Uint8Array(0);
+
+/** All rows of a tree as it is in memory, row 0 first. */
+export function* rowsOf(root: Stamp, entries: Iterable<Entry>): Generator<Row> {
+  const { version, writer, mtime } = root;
+  const type = RowType.FILE;
+  yield { inode: 0, parent: 0, version, writer, mtime, type, name: VERSION_NAME, data: NO_BYTES };
+  for (const entry of entries) yield { ...imageOf(entry, entry), data: entry.bytes };
+}
+
 /** Row 0, without its fixed columns. */
 export interface RootRow {
   readonly version: number;
@@ -40,6 +50,11 @@ export interface RootRow {
   readonly type: number;
   /** VERSION_NAME unless given (version-row.ts). */
   readonly name?: string;
+}
+
+/** Row 0 as it is written. */
+export function imageOfRoot({ name = VERSION_NAME, ...stamp }: RootRow): RowImage {
+  return { inode: 0, parent: 0, ...stamp, name, data: null };
 }
 
 /** One change of the tree: one transaction. */

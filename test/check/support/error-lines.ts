@@ -366,6 +366,10 @@ export const ERROR_LINES: readonly (readonly [line: string, id: string | undefin
     "db-replaced",
   ],
   [
+    "pmxcfs[1012]: [database] crit: /var/lib/pve-cluster/config.db was overwritten while it is served. What is served, and every change from now on, goes to /var/lib/pve-cluster/config.db.replaced-20261127T101010Z; the new file is read at the next start",
+    "db-replaced",
+  ],
+  [
     "pmxcfs-ipc[7]: /var/lib/pve-cluster/config.db: config.db.changes does not belong to this database (it continues version 5, and the database has version 9): its 1 change, to storage.cfg, are kept in /var/lib/pve-cluster/config.db.changes.set-aside-20261127T101010Z",
     "changes-lost",
   ],

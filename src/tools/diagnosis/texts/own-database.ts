@@ -5,11 +5,11 @@ export const OWN_DATABASE_TEXTS: readonly ErrorText[] = [
   {
     id: "db-replaced",
     title: "config.db was replaced by another file (or was removed) while it is served",
-    patterns: [/\bwas (removed|replaced by another file) while it is served/],
+    patterns: [/\bwas (removed|overwritten|replaced by another file) while it is served/],
     meaning:
-      "A person or a program removed config.db or put another file in its place while it was " +
-      "served. The server goes on in config.db.replaced-TIME; its next start reads what is then " +
-      "at the path.",
+      "A person or a program removed config.db, overwrote it, or put another file in its place " +
+      "while it was served. The server goes on in config.db.replaced-TIME; its next start reads " +
+      "what is then at the path.",
     causes: [{ code: "DB_REPLACED", check: "`ls -l /var/lib/pve-cluster/config.db*`" }],
   },
   {
