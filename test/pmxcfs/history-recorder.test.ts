@@ -1,7 +1,8 @@
 /** The recorder of the history: writes complete changes later, and never delays the tree. */
 import { Database } from "bun:sqlite";
 import { afterEach, describe, expect, spyOn, test } from "bun:test";
-import { join } from "node:path";
+import { readdirSync, renameSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { silentLog } from "../../src/base/log.ts";
 import { History } from "../../src/pmxcfs/history/reader.ts";
 import { BATCH_MS, HistoryRecorder } from "../../src/pmxcfs/history/recorder.ts";
@@ -99,6 +100,20 @@ describe("the recorder", () => {
     thread.terminate();
     store.apply({ kind: "create", path: "b" }, origin);
     await eventually("the second change", () => recorder.counters.written === 2);
+  });
+
+  test("leaves no -wal of its own beside a file that took its place before the stop", async () => {
+    const [file, other] = [place(), place()];
+    const store = storeOf();
+    await recorded(other, store.memdb).close();
+    const recorder = recorded(file, store.memdb);
+    store.apply({ kind: "create", path: "ours" }, { writer: 0, time: 1_700_000_000 });
+    await eventually("it is written", () => recorder.counters.written === 1);
+    renameSync(other, file);
+    await recorder.close();
+    expect(readdirSync(dirname(file))).toEqual(["history.db"]);
+    using history = History.open(file) as History;
+    expect(history.changes()).toEqual([]);
   });
 
   test("does not split changes that belong together when a batch is due between them", async () => {

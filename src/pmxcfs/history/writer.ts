@@ -8,6 +8,7 @@ import { closeSync, existsSync, openSync, renameSync, rmSync, statSync } from "n
 import { compactTime } from "../../base/compact-time.ts";
 import { errorText } from "../../base/error-text.ts";
 import { demandRegularDatabase, makePrivate } from "../../platform/regular-file.ts";
+import { keptSides, type OpenFile, sidesOf } from "../store/side-files.ts";
 import { follow, type ChangeKind, type HistoryChange, type LastKnown } from "./change.ts";
 import { prune, type PruneLimits } from "./prune.ts";
 import { createHistory, nodeOf, unusable } from "./schema.ts";
@@ -82,6 +83,7 @@ export class HistoryWriter implements Disposable {
   readonly #options: HistoryFile;
   readonly #database: Database;
   readonly #inode: number;
+  readonly #sides: readonly OpenFile[];
   /** For the log: why an existing file was renamed, and its new name. */
   readonly notice: string | undefined;
 
@@ -89,6 +91,9 @@ export class HistoryWriter implements Disposable {
     this.#options = options;
     this.#database = database;
     this.#inode = statSync(options.file).ino;
+    // SQLite makes the -wal at the first read.
+    database.query("SELECT 1 FROM meta").values();
+    this.#sides = sidesOf(options.file);
     this.notice = notice;
   }
 
@@ -171,7 +176,15 @@ export class HistoryWriter implements Disposable {
     return prune(this.#database, this.#options.limits, nowMs);
   }
 
+  /** The -wal of a file that was replaced goes with it: SQLite would apply it to the new one. */
   [Symbol.dispose](): void {
+    let left: string[] = [];
+    try {
+      if (this.replaced) left = keptSides(this.#sides);
+    } catch {
+      // The path cannot be followed now: nothing is known to be there.
+    }
     this.#database.close();
+    for (const path of left) rmSync(path, { force: true });
   }
 }
