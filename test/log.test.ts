@@ -43,9 +43,9 @@ function linesAt(format: LogFormat, level?: LogLevel): string[] {
 describe("a line", () => {
   test("of the journal format begins with the priority (sd-daemon(3)), without a time", () => {
     expect(linesAt("journal")).toEqual([
-      "<3>[part] crit: e\n",
+      "<2>[part] crit: e\n",
       "<4>[part] warning: w\n",
-      "<6>[part] info: i\n",
+      "<5>[part] notice: i\n",
       "<7>[part] debug: d\n",
     ]);
   });
@@ -54,7 +54,7 @@ describe("a line", () => {
     expect(linesAt("plain", "error")).toEqual(["2026-02-03T04:05:06.789Z [part] crit: e\n"]);
     const { log, lines } = capture("plain");
     log.info("without a tag");
-    expect(lines).toEqual(["2026-02-03T04:05:06.789Z info: without a tag\n"]);
+    expect(lines).toEqual(["2026-02-03T04:05:06.789Z notice: without a tag\n"]);
   });
 
   test("of the json format is one object", () => {
@@ -83,13 +83,13 @@ describe("a line", () => {
   test("has control characters escaped", () => {
     const { log, lines } = capture("plain");
     log.info("\x1b[2Jpid\t7 \x9b1m\x7f ünd");
-    expect(lines[0]).toEndWith("info: \\x1b[2Jpid\\x097 \\x9b1m\\x7f ünd\n");
+    expect(lines[0]).toEndWith("notice: \\x1b[2Jpid\\x097 \\x9b1m\\x7f ünd\n");
   });
 
   test("is written unformatted, and each time if it is repeated", () => {
     const { log, lines } = capture("journal");
     for (let round = 0; round < 20; round++) log.info("100%d %s %o");
-    expect(new Set(lines)).toEqual(new Set(["<6>info: 100%d %s %o\n"]));
+    expect(new Set(lines)).toEqual(new Set(["<5>notice: 100%d %s %o\n"]));
     expect(lines).toHaveLength(20);
   });
 
@@ -128,7 +128,7 @@ describe("levels", () => {
     expect(log.toggleDebug()).toBe(false);
     log.debug("no");
     log.info("yes");
-    expect(lines).toEqual(["<6>info: yes\n"]);
+    expect(lines).toEqual(["<5>notice: yes\n"]);
   });
 
   test("the silent log writes nothing, also after debug was switched on", () => {
@@ -179,8 +179,8 @@ describe("bounds", () => {
     isRead = true;
     log.info("two");
     expect(lines).toEqual([
-      "<6>info: one\n",
-      "<6>info: two\n",
+      "<5>notice: one\n",
+      "<5>notice: two\n",
       "<4>warning: dropped 3 lines before the previous one: stderr was not read in time\n",
     ]);
   });
@@ -252,7 +252,7 @@ describe("a server", () => {
     await connectOnce(server);
     server.signal("SIGUSR1");
     await eventually("on", () =>
-      server.output.includes("<6>[main] info: debug output on (SIGUSR1)"),
+      server.output.includes("<5>[main] notice: debug output on (SIGUSR1)"),
     );
     await connectOnce(server);
     await eventually("the line of the connection", () => debugLines() === 1);
@@ -311,6 +311,6 @@ describe("a server", () => {
     const environment = { JOURNAL_STREAM: "8:1234" };
     await using server = await startService(echoCommand, { environment });
     expect(await server.stop()).toBe(0);
-    expect(server.output).toMatch(/^<6>\[main\] info: serving /m);
+    expect(server.output).toMatch(/^<5>\[main\] notice: serving /m);
   });
 });

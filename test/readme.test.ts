@@ -51,7 +51,7 @@ function withoutVariables(text: string): string {
     .replaceAll(/\w+\[\d+\] uid/g, "COMMAND[PID] uid")
     .replaceAll(/ {2,}/g, "  ")
     .replaceAll(/checksum [0-9a-f]+/g, "checksum SUM")
-    .replaceAll(/^\[ipcs\] info: removed \d+ ring directories.*\n/gm, "");
+    .replaceAll(/^\[ipcs\] notice: removed \d+ ring directories.*\n/gm, "");
 }
 
 always("the README links every page of docs/ except formats, and no page that is missing", () => {

@@ -17,11 +17,11 @@ export type LogFormat = "plain" | "journal" | "json" | "bare";
 /** consola's levels. */
 const LEVELS: Record<LogLevel, number> = { error: 0, warn: 1, info: 3, debug: 4 };
 
-/** consola level -> syslog priority (sd-daemon(3)): err, warning, notice, info, debug. */
-const PRIORITIES = [3, 4, 5, 6, 7, 7];
+/** consola level -> name of the level in a line: the C server's, which has no `info`. */
+const LABELS = ["crit", "warning", "notice", "notice", "debug", "debug"];
 
-/** consola level -> name of the level in a line, as in the C server's log. */
-const LABELS = ["crit", "warning", "notice", "info", "debug", "debug"];
+/** consola level -> syslog priority (sd-daemon(3)) of that name. */
+const PRIORITIES = [2, 4, 5, 5, 7, 7];
 
 /** The log of a process, or of a part of it. A server takes any object with these methods. */
 export interface Log {
@@ -123,14 +123,14 @@ export class LineBudget {
 function render(format: LogFormat, entry: LogObject, at: Date): string {
   const text = formatWithOptions({ colors: false }, ...(entry.args as [unknown, ...unknown[]]));
   const tag = entry.tag === "" ? "" : `[${entry.tag}] `;
-  const label = LABELS[entry.level] ?? "info";
+  const label = LABELS[entry.level] ?? "notice";
   if (format === "json") {
     const fields = { time: at.toISOString(), level: label, tag: entry.tag, message: text };
     return `${jsonText(fields)}\n`;
   }
   // Escaped so that one event is one line: text from peers may contain line breaks.
   const line = `${tag}${label}: ${escapeText(text)}\n`;
-  if (format === "journal") return `<${PRIORITIES[entry.level] ?? 6}>${line}`;
+  if (format === "journal") return `<${PRIORITIES[entry.level] ?? 5}>${line}`;
   return format === "bare" ? line : `${at.toISOString()} ${line}`;
 }
 

@@ -57,5 +57,5 @@ test("an exception that ends a daemon, which has no stderr, is a line of its log
   const words = [process.execPath, "-e", script];
   const { exitCode, stdout } = Bun.spawnSync(words, { cwd: REPOSITORY, stderr: "ignore" });
   expect(exitCode).toBe(1);
-  expect(stdout.toString()).toMatch(/^<3>\[main\] crit: unexpected error: Error: broken\\n .*\n/m);
+  expect(stdout.toString()).toMatch(/^<2>\[main\] crit: unexpected error: Error: broken\\n .*\n/m);
 });

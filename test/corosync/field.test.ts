@@ -43,7 +43,7 @@ function header(type: number, protocol: number): string {
 
 /** How often the members of the database group changed, from a node's log. */
 function changesOf(server: NodeServer): number {
-  return server.log.match(/\[dcdb\] info: members:/g)?.length ?? 0;
+  return server.log.match(/\[dcdb\] notice: members:/g)?.length ?? 0;
 }
 
 describe("a stale node whose tree replaces the cluster's", () => {

@@ -60,7 +60,8 @@ describe("the daemon", () => {
     await using node = await PrivateNode.start();
     // $(...) ends only when no process has the other end of the pipe open.
     const said = await node.sh('said=$(pmxcfs -l 2>&1); readlink /etc/pve/local; echo "$said"');
-    expect(said).toStartWith("nodes/pve1\n[main] info: resolved node name 'pve1' to '192.0.2.11'");
+    const resolved = "[main] notice: resolved node name 'pve1' to '192.0.2.11'";
+    expect(said).toStartWith(`nodes/pve1\n${resolved}`);
     const pid = await node.sh("cat /run/pve-cluster.pid");
     expect(await node.sh("pgrep -x pmxcfs")).toBe(pid);
     expect(await node.sh("stat -c '%a %U %G' /run/pve-cluster.pid")).toBe("644 root root");
