@@ -3,7 +3,7 @@
  * node list and quorum of a corosync that refuses, changes or ends meanwhile.
  */
 import { afterEach, describe, expect, mock, spyOn, test } from "bun:test";
-import { type Log, silentLog } from "../../src/base/log.ts";
+import { silentLog } from "../../src/base/log.ts";
 import { Cmap, type CmapCallbacks } from "../../src/corosync/cmap.ts";
 import type { CmapValue } from "../../src/corosync/cmap-value.ts";
 import { CsError, CsFailure } from "../../src/corosync/cs-error.ts";
@@ -15,7 +15,6 @@ import {
   type ConfigurationServiceOptions,
 } from "../../src/pmxcfs/replication/services/configuration-service.ts";
 import { QuorumService } from "../../src/pmxcfs/replication/services/quorum-service.ts";
-import { type ClusterService, Supervisor } from "../../src/pmxcfs/replication/services/service.ts";
 import { RejoinPolicy } from "../../src/pmxcfs/replication/services/rejoin-policy.ts";
 import type { ClusterFacts } from "../../src/pmxcfs/state/members.ts";
 import { eventually } from "../support/eventually.ts";
@@ -107,6 +106,8 @@ class FakeCmap {
   readonly refusals: [key: string, error: CsError][] = [];
   /** Called before each read of a key. */
   beforeGet: (key: string) => void = () => {};
+  /** Awaited before that. */
+  hold = Promise.resolve();
   readonly #values = new Map<string, CmapValue>();
 
   constructor(nodes: readonly string[]) {
@@ -130,7 +131,7 @@ class FakeCmap {
   }
 
   async get(key: string): Promise<CmapValue | CsError> {
-    await Promise.resolve();
+    await this.hold;
     this.beforeGet(key);
     const at = this.refusals.findIndex(([refused]) => refused === key);
     if (at >= 0) return this.refusals.splice(at, 1)[0]?.[1] ?? CsError.TRY_AGAIN;
@@ -153,12 +154,14 @@ class FakeCmap {
 
 const namesOf = ({ nodes }: ClusterFacts): string[] => nodes.map(({ name }) => name);
 
-/** The service over a fake, the facts it reads, and the callbacks of its connection. */
-function configurationOver(cmap: FakeCmap) {
+/** The service over fakes, one a connection; the facts it reads, and its connection's callbacks. */
+function configurationOver(...cmaps: readonly [FakeCmap, ...FakeCmap[]]) {
   const read: string[][] = [];
   const lost: string[] = [];
   const callbacks: CmapCallbacks[] = [];
+  let cmap: FakeCmap = cmaps[0];
   spyOn(Cmap, "connect").mockImplementation(async (given) => {
+    cmap = cmaps[callbacks.length] ?? cmap;
     callbacks.push(given);
     return await Promise.resolve(cmap as unknown as Cmap);
   });
@@ -240,6 +243,31 @@ describe("the node list of corosync", () => {
     await service.stop();
   });
 
+  test("is read after each change when a connection ended while it was read", async () => {
+    const [first, second] = [new FakeCmap(["a"]), new FakeCmap(["a"])];
+    const [firstRead, secondRead] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    const { service, read, changed, ended } = configurationOver(first, second);
+    expect(await service.start()).toBeUndefined();
+    first.hold = firstRead.promise;
+    changed();
+    ended();
+    second.beforeGet = (key) => {
+      if (key !== "nodelist.node.0.ring0_addr") return;
+      second.beforeGet = () => {};
+      second.hold = secondRead.promise;
+      changed();
+    };
+    expect(await service.start()).toBeUndefined();
+    firstRead.resolve();
+    await Bun.sleep(1);
+    secondRead.resolve();
+    await eventually("the change is read", () => read.length >= 3);
+    second.addNode(1, "b");
+    changed();
+    await eventually("both nodes are read", () => read.at(-1)?.length === 2);
+    await service.stop();
+  });
+
   test("is not taken from a connection that ended during the first read", async () => {
     const cmap = new FakeCmap(["a"]);
     const { service, lost, ended } = configurationOver(cmap);
@@ -317,78 +345,5 @@ describe("the quorum service", () => {
     expect([asked, service.quorate]).toEqual([2, false]);
     await service.refresh();
     expect([asked, service.quorate]).toEqual([3, true]);
-  });
-});
-
-/** A service whose connection the test ends; counts its starts and how often it is asked. */
-class FakeService implements ClusterService {
-  readonly name = "fake";
-  readonly call = "fake_initialize";
-  connected = false;
-  asked = 0;
-  starts = 0;
-  ticks = 0;
-  /** Called by a start; may throw. */
-  beforeStart: () => void | Promise<void> = () => {};
-
-  get isUp(): boolean {
-    this.asked++;
-    return this.connected;
-  }
-
-  async start(): Promise<undefined> {
-    this.starts++;
-    await this.beforeStart();
-    this.connected = true;
-  }
-
-  tick(): void {
-    this.ticks++;
-  }
-
-  async stop(): Promise<void> {
-    await Promise.resolve();
-  }
-}
-
-describe("the supervisor", () => {
-  test("asks no service while all are connected, and starts one that is lost", async () => {
-    const services = [new FakeService(), new FakeService()];
-    const [first] = services;
-    const supervisor = new Supervisor(services, silentLog);
-    supervisor.start();
-    await eventually("both are connected", () => services.every(({ connected }) => connected));
-    // The last try sees that both are.
-    await eventually("a tick", () => first?.ticks === 1);
-    const asked = first?.asked;
-    await eventually("two more ticks", () => first?.ticks === 3);
-    expect(first?.asked).toBe(asked);
-    if (first !== undefined) first.connected = false;
-    supervisor.tryUntilConnected();
-    await eventually("it is started again", () => first?.starts === 2);
-    expect(services[1]?.starts).toBe(1);
-    await supervisor.stop();
-  });
-
-  test("logs a start that throws, at once or late, and starts the service again", async () => {
-    const lines: string[] = [];
-    const log: Log = { ...silentLog, error: (line) => lines.push(line), tagged: () => log };
-    const services = [new FakeService(), new FakeService(), new FakeService()];
-    const [first, second, third] = services;
-    for (const service of [first, second]) {
-      if (service === undefined) continue;
-      service.beforeStart = async () => {
-        // After a second the supervisor starts the next service.
-        if (service === second) await eventually("the next", () => third?.connected);
-        if (service.starts === 1) throw new Error("a bug of ours");
-      };
-    }
-    const supervisor = new Supervisor(services, log);
-    supervisor.start();
-    await eventually("all are connected", () => services.every(({ connected }) => connected));
-    expect([first?.starts, second?.starts, third?.starts]).toEqual([2, 2, 1]);
-    expect(lines).toHaveLength(2);
-    expect(lines[0]).toMatch(/fake_initialize failed: .*a bug of ours/);
-    await supervisor.stop();
   });
 });

@@ -104,10 +104,12 @@ export class ConfigurationService implements ClusterService {
   #changed(): void {
     this.#changes++;
     // Changes during the first read are handled after it.
-    if (!this.#reading && this.#cmap !== undefined) void this.#readAgain();
+    if (this.#cmap !== undefined) void this.#readAgain();
   }
 
+  /** One at a time: each of two would take the same change for its own. */
   async #readAgain(): Promise<void> {
+    if (this.#reading) return;
     this.#reading = true;
     while (this.#changes > 0 && this.#cmap !== undefined) {
       const cmap = this.#cmap;
