@@ -202,6 +202,7 @@ export const ERROR_LINES: readonly (readonly [line: string, id: string | undefin
   ["pmxcfs[871]: [dcdb] crit: cpg_join failed: CS_ERR_EXIST", "cpg-join"],
   ["pmxcfs[929]: [dcdb] crit: leaving CPG group", "cpg-join"],
   ["[dcdb] notice: waiting for updates from leader", "sync-waiting"],
+  ["[dcdb] notice: queue not emtpy - resening 3 messages", "sync-waiting"],
   [
     "[quorum] crit: quorum_initialize failed: CS_ERR_LIBRARY (failed to connect to corosync)",
     "corosync-connect",

@@ -86,7 +86,7 @@ export const CLUSTER_TEXTS: readonly ErrorText[] = [
   {
     id: "sync-waiting",
     title: "[dcdb] notice: waiting for updates from leader",
-    patterns: [/waiting for updates from leader/, /queue not empty - rese/],
+    patterns: [/waiting for updates from leader/, /queue not em(tp|pt)y - rese/],
     meaning:
       "The node has joined and waits for the leader's tree. This takes a moment. If it does not " +
       "end, large messages are lost in the network while small ones arrive, or the leader does " +
