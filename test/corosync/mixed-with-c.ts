@@ -50,7 +50,7 @@ testUnless(reason)(
     expect(JSON.parse(seenByC.stdout)).toHaveLength(3);
     for (const { running, output } of servers) {
       expect(running).toBe(true);
-      expect(output).not.toContain("leave");
+      expect(output).not.toContain("leaving CPG group");
     }
   },
   120_000,

@@ -74,6 +74,8 @@ describe("three nodes", () => {
     await eventually("the key", async () => {
       return (await at(3).do({ op: "get", node: "n1", name: "k1" })) === "of one";
     });
+    const received = "[status] notice: received log";
+    await eventually("its line, as in C", () => at(1).log.includes(received));
     for (const one of served.servers) {
       await eventually("the entry", async () => {
         const entries = (await one.do({ op: "entries" })) as { msg: string }[];

@@ -1,7 +1,7 @@
 /** A group's service whose start fails, or that leaves while it is joining. */
 import { afterEach, expect, mock, spyOn, test } from "bun:test";
 import { Errno } from "../../src/base/errno.ts";
-import { silentLog } from "../../src/base/log.ts";
+import { type Log, silentLog } from "../../src/base/log.ts";
 import type { Steps } from "../../src/base/steps.ts";
 import { type CpgCallbacks, CpgGroup } from "../../src/corosync/cpg.ts";
 import { CsError, CsFailure } from "../../src/corosync/cs-error.ts";
@@ -79,8 +79,12 @@ afterEach(() => {
   mock.restore();
 });
 
+async function nothing(): Promise<void> {
+  await Promise.resolve();
+}
+
 /** A service over `cpg`; `callbacks` has those of its connection. */
-function serviceOver(cpg: FakeCpg, beforeJoin: () => Promise<void>) {
+function serviceOver(cpg: FakeCpg, beforeJoin: () => Promise<void>, log: Log = silentLog) {
   const callbacks: CpgCallbacks[] = [];
   spyOn(CpgGroup, "connect").mockImplementation(async (_group, given) => {
     callbacks.push(given);
@@ -89,7 +93,7 @@ function serviceOver(cpg: FakeCpg, beforeJoin: () => Promise<void>) {
   const service = new GroupService({
     name: "notes",
     group: "notes\0",
-    log: silentLog,
+    log,
     machineOf: (self) => new Dfsm({ self, application, startedAt: { seconds: 0, ms: 0 } }),
     beforeEvent: () => {},
     beforeConfchg: async () => {
@@ -126,6 +130,28 @@ test("a change that waits to be sent is answered at once when quorum is lost", a
   service.quorumView([1, 2]);
   service.quorumView([1], Errno.EACCES);
   expect(await Promise.all(answers)).toEqual([Errno.EACCES, Errno.EACCES]);
+});
+
+test("another connection is announced when one has ended, as by C, but not at a stop", async () => {
+  for (const ends of [true, false]) {
+    const cpg = new FakeCpg(CsError.OK);
+    const lines: string[] = [];
+    const write = (line: string): void => void lines.push(line);
+    const log: Log = { ...silentLog, error: write, info: write, tagged: () => log };
+    const { service, callbacks } = serviceOver(cpg, nothing, log);
+    expect(await service.start()).toBeUndefined();
+    const member = { nodeid: cpg.nodeid, pid: cpg.pid, reason: 1 };
+    await callbacks[0]?.confchg({ members: [member], joined: [member], left: [] });
+    if (ends) callbacks[0]?.ended(new CsFailure(CsError.LIBRARY, "corosync stopped"));
+    else await service.stop();
+    expect(lines).toEqual([
+      "members: 1/100",
+      "all data is up to date",
+      ...(ends ? ["cpg_dispatch failed: CS_ERR_LIBRARY (corosync stopped)"] : []),
+      ...(ends ? ["start cluster connection"] : []),
+    ]);
+    mock.restore();
+  }
 });
 
 test("a start that throws leaves no connection, so that it is made again", async () => {

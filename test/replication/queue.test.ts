@@ -168,6 +168,6 @@ test.each([
   for (let sent = 0; sent < most; sent++) effects.push(...machine.deliver(B, bytes, at));
   expect(effects).toContainEqual({ kind: "leave", reason: "protocol" });
   const lines = effects.flatMap((effect) => (effect.kind === "log" ? effect.text : []));
-  expect(lines.at(-1)).toContain("too many messages wait for the synchronisation");
+  expect(lines.at(-2)).toContain("too many messages wait for the synchronisation");
   expect(machine.status(at)).toMatchObject({ mode: "leave", queued: 0, queuedBytes: 0 });
 });

@@ -1,6 +1,7 @@
 /** The loop that keeps the services of corosync up, over services that the test ends. */
-import { describe, expect, test } from "bun:test";
+import { describe, expect, spyOn, test } from "bun:test";
 import { type Log, silentLog } from "../../src/base/log.ts";
+import { CsError, CsFailure } from "../../src/corosync/cs-error.ts";
 import { type ClusterService, Supervisor } from "../../src/pmxcfs/replication/services/service.ts";
 import { eventually } from "../support/eventually.ts";
 
@@ -71,8 +72,31 @@ describe("the supervisor", () => {
     supervisor.start();
     await eventually("all are connected", () => services.every(({ connected }) => connected));
     expect([first?.starts, second?.starts, third?.starts]).toEqual([2, 2, 1]);
-    expect(lines).toHaveLength(2);
+    expect(lines).toHaveLength(4);
     expect(lines[0]).toMatch(/fake_initialize failed: .*a bug of ours/);
     await supervisor.stop();
+  });
+
+  test("logs in two lines, as C, that corosync is not there, and this once", async () => {
+    const lines: string[] = [];
+    const log: Log = { ...silentLog, error: (line) => lines.push(line), tagged: () => log };
+    const service = new FakeService();
+    const none = new CsFailure(CsError.LIBRARY, "no process listens on @fake");
+    spyOn(service, "start").mockImplementation(async () => {
+      service.starts++;
+      await Promise.resolve();
+      if (service.starts < 3) return none as unknown as undefined;
+      service.connected = true;
+      return undefined;
+    });
+    const supervisor = new Supervisor([service], log);
+    supervisor.start();
+    await eventually("it is connected", () => service.connected);
+    await supervisor.stop();
+    expect(lines).toEqual([
+      "fake_initialize failed: CS_ERR_LIBRARY (failed to connect to corosync): " +
+        "no process listens on @fake",
+      "can't initialize service",
+    ]);
   });
 });

@@ -147,9 +147,9 @@ async function reloadCorosync(log: Log): Promise<void> {
     const stdio = "ignore";
     const child = Bun.spawn(["corosync-cfgtool", "-R"], { cwd: "/", stdout: stdio, stderr: stdio });
     const code = await child.exited;
-    if (code !== 0) log.warn(`corosync-cfgtool -R failed with exit code ${code}`);
+    if (code !== 0) log.error(`corosync-cfgtool -R failed with exit code ${code}`);
   } catch (error) {
-    log.warn(`corosync-cfgtool -R cannot be run: ${errorText(error)}`);
+    log.error(`corosync-cfgtool -R cannot be run: ${errorText(error)}`);
   }
 }
 

@@ -130,6 +130,14 @@ export function decodeCommand(subtype: number, body: Buffer): TreeCommand | unde
   }
 }
 
+/** Why `decodeCommand` refused a body, as C logs it. */
+export function commandFault({ length }: Buffer): string {
+  const isShort = length < Command.size;
+  return isShort
+    ? `received short fuse message (${length} < ${Command.size})`
+    : "received mailformed fuse message";
+}
+
 function writeOf(path: string, offset: number, data: Buffer, setsSize: boolean): TreeCommand {
   if (!setsSize) return { kind: "write", path, offset, data };
   if (data.length === 0) return { kind: "truncate", path, size: offset };
@@ -163,6 +171,14 @@ export function decodeLock(body: Buffer): LockName | undefined {
   if (body.length <= DIGEST_BYTES) return undefined;
   const path = stringAt(body, DIGEST_BYTES, body.length - DIGEST_BYTES);
   return path === undefined ? undefined : { path, digest: body.subarray(0, DIGEST_BYTES) };
+}
+
+/** Why `decodeLock` refused a body, as C logs it. */
+export function lockFault({ length }: Buffer): string {
+  const least = DIGEST_BYTES + 1;
+  return length < least
+    ? `received short unlock message (${length} < ${least})`
+    : "received mailformed unlock message - 'path' not terminated";
 }
 
 /** Body of an UPDATE. */
@@ -203,6 +219,12 @@ export function decodeUpdate(body: Buffer): SyncEntry | undefined {
   return { parent, inode, version, writer, mtime, type, name, data };
 }
 
+/** Why `decodeUpdate` refused a body, as C logs it; C's limit is one byte below the size. */
+export function updateFault({ length }: Buffer): string {
+  const isShort = length < Update.size - 1;
+  return isShort ? "received short message (msg_len < 40)" : "received mailformed message";
+}
+
 /** The head of an index, by which the leader is chosen. */
 export interface IndexHead {
   readonly version: bigint;
@@ -219,6 +241,13 @@ export function decodeIndex(index: Buffer): IndexHead | undefined {
   const { read } = Index;
   if (read.bytes(span) !== index.length) return undefined;
   return { version: read.version(span), mtime: read.mtime(span) };
+}
+
+/** Why `decodeIndex` refused a STATE, as C logs it. */
+export function indexFault({ length }: Buffer): string {
+  return length < Index.size
+    ? "received short memdb index (len < sizeof(memdb_index_t))"
+    : "received mailformed memdb index (len != idx->bytes)";
 }
 
 /** The number of entries of an index, as far as its bytes go. */

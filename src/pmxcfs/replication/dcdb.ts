@@ -25,6 +25,7 @@ import {
 import {
   addDifferences,
   Change,
+  commandFault,
   decodeCommand,
   decodeIndex,
   decodeLock,
@@ -32,7 +33,10 @@ import {
   encodeCommand,
   encodeLock,
   encodeUpdate,
+  indexFault,
   inodesOf,
+  lockFault,
+  updateFault,
   type IndexHead,
   type LockName,
 } from "./dcdb-message.ts";
@@ -122,23 +126,23 @@ export class DatabaseGroup implements Application {
   apply(message: NormalMessage, from: Member): Applied {
     const { subtype, body, time } = message;
     if (subtype < Change.write || subtype > Change.unlock) {
-      return refused(from, `change of unknown kind ${subtype}`);
+      return refused(from, `received unknown message type (msg_type == ${subtype})`);
     }
     if (!this.quorate) {
-      const text = `a change from ${memberText(from)} arrived while this node had no quorum`;
+      const text = "received write while not quorate - trigger resync";
       return { result: Errno.EPERM, leave: { reason: "no-quorum", text } };
     }
     const origin = { writer: from.nodeid, time };
     if (subtype === Change.unlockRequest || subtype === Change.unlock) {
       const lock = decodeLock(body);
-      if (lock === undefined) return refused(from, `lock message of ${body.length} bytes`);
+      if (lock === undefined) return refused(from, lockFault(body));
       if (subtype === Change.unlockRequest) return this.#unlockRequested(lock);
       const own = this.#tree.lockDigest(lock.path);
       if (own?.equals(lock.digest) !== true) return { result: 0 };
       return this.#checked(this.#tree.unlock(lock.path, lock.digest, origin));
     }
     const command = decodeCommand(subtype, body);
-    if (command === undefined) return refused(from, `change of ${body.length} bytes`);
+    if (command === undefined) return refused(from, commandFault(body));
     return this.#checked(this.#tree.apply(command, origin));
   }
 
@@ -169,7 +173,7 @@ export class DatabaseGroup implements Application {
     for (const { member, state } of states) {
       const head = decodeIndex(state);
       if (head === undefined) {
-        return protocolLeave(`an index of ${state.length} bytes, sent by ${memberText(member)}`);
+        return protocolLeave(`${indexFault(state)}, sent by ${memberText(member)}`);
       }
       heads.push(head);
     }
@@ -241,7 +245,7 @@ export class DatabaseGroup implements Application {
 
   keepUpdate(body: Buffer): Leave | undefined {
     const update = decodeUpdate(body);
-    if (update === undefined) return protocolLeave(`an update of ${body.length} bytes`);
+    if (update === undefined) return protocolLeave(updateFault(body));
     // Hashed on arrival, so that the commit does not have to hash all of them at once.
     this.#updates.set(update.inode, { ...update, digest: syncDigest(update) });
     return undefined;

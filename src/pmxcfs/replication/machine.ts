@@ -146,14 +146,14 @@ export class Dfsm {
   }
 
   /**
-   * The outcome of the message that `next` returned. As in C, this node leaves when one is refused
-   * that the others wait for: they would wait without limit.
+   * The outcome of the message that `next` returned; `error`: of corosync, when it failed. As in C,
+   * this node leaves when one is refused that the others wait for: they would wait without limit.
    */
-  sent(outcome: SendOutcome): Effect[] {
-    const missing = this.#sending.sent(outcome);
+  sent(outcome: SendOutcome, error?: string): Effect[] {
+    const missing = this.#sending.sent(outcome, error);
     if (missing !== undefined) {
       this.#protocol.steps.finish();
-      this.#protocol.leave(protocolLeave(`corosync refused ${missing}`));
+      this.#protocol.leave(protocolLeave(`failed to send ${missing} message`));
     }
     return this.#take();
   }

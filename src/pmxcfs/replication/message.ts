@@ -64,9 +64,9 @@ export function sameEpoch(one: Epoch, other: Epoch): boolean {
   );
 }
 
-/** `1/3260/00000003`: node, pid and counter. */
+/** `1/3260/0000000A`: node, pid and counter, as C's log has them. */
 export function epochText({ nodeid, pid, counter }: Epoch): string {
-  return `${nodeid}/${pid}/${counter.toString(16).padStart(8, "0")}`;
+  return `${nodeid}/${pid}/${counter.toString(16).toUpperCase().padStart(8, "0")}`;
 }
 
 /** The header of every message. */

@@ -57,8 +57,10 @@ type Offer =
 
 /** The outcome of the last offer, for the machine. */
 export interface SendReport {
-  /** A line for administrators. */
+  /** How often it was retried, at every tenth time and at the end. */
   readonly line?: string;
+  /** It was given up, or corosync refused it. */
+  readonly failure?: string;
   /** corosync has this NORMAL message, with this count. */
   readonly sent?: { readonly item: NormalItem; readonly count: bigint };
   /** This one was dropped. */
@@ -221,8 +223,8 @@ export class Outbox {
     return { lane: "normal", out: { bytes, name: `NORMAL ${subtype}` }, item };
   }
 
-  /** The outcome of the message that `next` returned. */
-  sent(outcome: SendOutcome): SendReport {
+  /** The outcome of the message that `next` returned; `error`: of corosync, when it failed. */
+  sent(outcome: SendOutcome, error = "refused"): SendReport {
     const offer = this.#offer;
     if (offer === undefined) return {};
     this.#pending = outcome === "pending";
@@ -233,10 +235,10 @@ export class Outbox {
       const hasCaller = offer.lane === "normal" && offer.item.ticket !== undefined;
       if (!hasCaller || this.#retries < MAX_RETRIES) return this.#retryLine(offer);
     }
-    return this.#finished(offer, outcome);
+    return this.#finished(offer, outcome === "again" ? "CS_ERR_TRY_AGAIN" : error, outcome);
   }
 
-  #finished(offer: Offer, outcome: SendOutcome): SendReport {
+  #finished(offer: Offer, error: string, outcome: SendOutcome): SendReport {
     const retries = this.#retries;
     const count = this.#headCount ?? 0n;
     this.#offer = undefined;
@@ -244,17 +246,19 @@ export class Outbox {
     if (offer.lane === "normal") this.#dropHead();
     else if (offer.item === "again") this.#control.shift();
     const { name, bytes } = offer.out;
+    // C's words first.
+    const line = `cpg_send_message retried ${retries} times (${name})`;
+    const report = retries === 0 ? {} : { line };
     if (outcome === "sent") {
       this.#sentMessages++;
       this.#sentBytes += bytes.length;
-      const line = `cpg_send_message retried ${retries} times (${name})`;
-      const report = retries < RETRIES_PER_LINE ? {} : { line };
       return offer.lane === "normal" ? { ...report, sent: { item: offer.item, count } } : report;
     }
-    const why = outcome === "again" ? `gave up after ${retries} tries` : "corosync refused it";
-    const line = `cpg_send_message failed (${name}): ${why}`;
-    if (offer.lane === "normal") return { line, failed: offer.item };
-    return mayBeMissing(offer.item) ? { line } : { line, missing: name };
+    const failure = `cpg_send_message failed: ${error} (${name})`;
+    if (offer.lane === "normal") return { ...report, failure, failed: offer.item };
+    return mayBeMissing(offer.item)
+      ? { ...report, failure }
+      : { ...report, failure, missing: name };
   }
 
   #dropHead(): void {
@@ -268,8 +272,6 @@ export class Outbox {
 
   #retryLine({ out }: Offer): SendReport {
     if (this.#retries % RETRIES_PER_LINE !== 0) return {};
-    return {
-      line: `cpg_send_message retry ${this.#retries} (${out.name}): corosync takes no messages`,
-    };
+    return { line: `cpg_send_message retry ${this.#retries} (${out.name})` };
   }
 }

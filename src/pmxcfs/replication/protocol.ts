@@ -3,7 +3,6 @@
  * each type of message, and the order in which changes are applied. Its effects are collected by
  * machine.ts. The rules: docs/internals/replication.md.
  */
-import { counted } from "../../base/counted.ts";
 import type { Steps } from "../../base/steps.ts";
 import { protocolLeave, type Application, type Leave, type MemberState } from "./application.ts";
 import { APPLY_STEPS, EventSteps } from "./event-steps.ts";
@@ -18,6 +17,7 @@ import {
   type Member,
 } from "./events.ts";
 import type { GroupFacts } from "./group-status.ts";
+import { leaderLines, modeLine, queueLine, shortLine, strayLine } from "./log-lines.ts";
 import {
   decodeControl,
   decodeHeader,
@@ -26,13 +26,12 @@ import {
   NO_EPOCH,
   sameEpoch,
   Type,
-  typeName,
   type ControlMessage,
   type Epoch,
 } from "./message.ts";
 import { ArrivalQueue, copyOf, isFull, MessageQueue, type Queued } from "./queue.ts";
 import { Roster, type Peer } from "./roster.ts";
-import { once, type Phase, type Sending } from "./sending.ts";
+import { once, thenCount, type Phase, type Sending } from "./sending.ts";
 import { Verification, type VerifyStep } from "./verification.ts";
 
 export interface ProtocolOptions {
@@ -92,11 +91,11 @@ export class Protocol {
     if (this.failed) return;
     this.#app.dropSync();
     this.#roster.set(change.members);
-    this.#log("info", `members: ${membersText(this.#roster.members)}`);
-    if (this.#roster.find(this.#self) === undefined) {
-      if (this.#mode !== Mode.start) this.leave(protocolLeave("this node is no longer a member"));
-      return;
-    }
+    const isMember = this.#roster.find(this.#self) !== undefined;
+    if (!isMember && this.#mode === Mode.start) return;
+    this.#log("info", `members: ${membersText(change.members)}`);
+    const left = `we (${memberText(this.#self)}) left the process group`;
+    if (!isMember) return this.leave(protocolLeave(left));
     this.#app.membersChanged(this.#roster.members, at);
     if (this.#roster.peers.length > 1) return this.#startSync(change, at);
     this.#roster.allSynced();
@@ -106,14 +105,12 @@ export class Protocol {
 
   #startSync(change: Confchg, at: Instant): void {
     if (change.joined.length > 0 && this.#queue.length > 0) {
+      this.#log("info", `queue not emtpy - resening ${this.#queue.length} messages`);
       const own = this.#queue.takeAll().filter(({ from }) => sameMember(from, this.#self));
       for (const { bytes } of own) this.#sending.again(bytes);
-      this.#log("info", `resends ${counted(own.length, "own message")}`);
     }
     this.#enter(Mode.startSync, at);
-    if (!this.#isLowest) return;
-    this.#log("info", `starts a synchronisation (epoch ${epochText(this.#epoch)})`);
-    this.#control(Type.syncStart, once());
+    if (this.#isLowest) this.#control(Type.syncStart, once());
   }
 
   /** A message of the group. `bytes` is valid only during the call. */
@@ -122,35 +119,32 @@ export class Protocol {
     if (this.failed) return;
     const header = decodeHeader(bytes);
     const sender = memberText(from);
-    if (header === undefined) return this.#malformed(`a message of ${bytes.length} bytes`, sender);
+    if (header === undefined) return this.#malformed(shortLine(bytes), sender);
     const peer = this.#roster.find(from);
     peer?.clock.add(header.time, at);
     const { protocol } = header;
     if (protocol > this.#app.protocol) {
-      const newer = `${sender} speaks protocol version ${protocol}: update this node`;
+      const newer = `received message with protocol version ${protocol}, sent by ${sender}`;
       return this.leave({ reason: "version", text: newer });
     }
     if (protocol < this.#app.protocol) {
-      this.#log("info", `ignores a message from ${sender}: protocol version ${protocol} is older`);
-      return;
+      const older = `ignore message with wrong protocol version ${protocol}, sent by ${sender}`;
+      return this.#log("info", older);
     }
     if (header.type === Type.normal) return this.#normal(from, peer, bytes, at);
     const control = decodeControl(bytes);
-    if (control === undefined) {
-      return this.#malformed(`a ${typeName(header.type)} of ${bytes.length} bytes`, sender);
-    }
+    if (control === undefined) return this.#malformed(shortLine(bytes), sender);
     if (control.type !== Type.syncStart && !sameEpoch(control.epoch, this.#epoch)) return;
     this.#controlled(from, peer, control, at);
   }
 
   #normal(from: Member, peer: Peer | undefined, bytes: Buffer, at: Instant): void {
     const message = decodeNormal(bytes);
-    if (message === undefined) {
-      return this.#malformed(`a NORMAL message of ${bytes.length} bytes`, memberText(from));
-    }
+    if (message === undefined) return this.#malformed(shortLine(bytes), memberText(from));
     if (this.#mode === Mode.synced) return void this.#apply({ from, bytes, message }, at);
     if (peer === undefined) {
-      return this.leave(protocolLeave(`a message from non-member ${memberText(from)}`));
+      const text = `dfsm_node_info_lookup failed: message from non-member ${memberText(from)}`;
+      return this.leave(protocolLeave(text));
     }
     const item = copyOf({ from, bytes, message });
     if (this.#mode === Mode.update && peer.synced) this.#syncQueue.push(item);
@@ -176,14 +170,15 @@ export class Protocol {
       if (type === Type.updateComplete) return this.steps.begin(this.#commit(at));
     }
     // Also a verification: C logs that it ignores it, and then leaves.
-    this.#malformed(`${typeName(type)} in mode ${this.#mode}`, memberText(from));
+    this.#malformed(`${strayLine(message)} in mode ${this.#mode}`, memberText(from));
   }
 
   #syncStart(from: Member, { epoch }: ControlMessage, at: Instant): void {
-    this.#log("info", `received sync request (epoch ${epochText(epoch)})`);
+    // Logged only: C follows it, too.
     if (from.nodeid !== this.#roster.lowest) {
-      this.#log("warn", `sync request from ${memberText(from)}, not from the lowest member`);
+      this.#log("error", `ignore sync request from wrong member ${memberText(from)}`);
     }
+    this.#log("info", `received sync request (epoch ${epochText(epoch)})`);
     this.#epoch = epoch;
     this.#roster.syncStarted = true;
     this.#roster.dropStates();
@@ -193,10 +188,10 @@ export class Protocol {
   #state(from: Member, peer: Peer | undefined, { body }: ControlMessage, at: Instant): void {
     const sender = memberText(from);
     if (peer === undefined) {
-      return this.leave(protocolLeave(`a state from non-member ${sender}`));
+      return this.leave(protocolLeave(`received state for non-member ${sender}`));
     }
     if (peer.state !== undefined) {
-      return this.leave(protocolLeave(`a second state from ${sender} in one synchronisation`));
+      return this.leave(protocolLeave(`received duplicate state for member ${sender}`));
     }
     this.#roster.keepState(peer, body);
     const states = this.#roster.takeStates();
@@ -210,23 +205,19 @@ export class Protocol {
     if ("reason" in comparison) return this.leave(comparison);
     const { peers } = this.#roster;
     for (const [index, peer] of peers.entries()) peer.synced = comparison.synced[index] ?? false;
-    this.#roster.leader = comparison.leader;
-    if (comparison.leader !== undefined) this.#logLeader(comparison.leader);
-    if (comparison.updates !== undefined) {
-      this.#control(Type.update, comparison.updates);
+    const { leader, updates } = comparison;
+    this.#roster.leader = leader;
+    for (const line of leaderLines(leader, peers)) this.#log("info", line);
+    if (updates !== undefined) {
+      this.#log("info", "start sending inode updates");
+      const sent = (count: number) => this.#log("info", `sent all (${count}) updates`);
+      this.#control(Type.update, thenCount(updates, sent));
       this.#control(Type.updateComplete, once());
     }
     this.#sending.send(comparison.sends ?? []);
     const synced = this.#roster.find(this.#self)?.synced === true;
-    this.#log("info", synced ? "all data is up to date" : "waiting for updates from leader");
     this.#enter(synced ? Mode.synced : Mode.update, at);
     return yield* this.#deliverQueue(at);
-  }
-
-  #logLeader(leader: Member): void {
-    const members = this.#roster.peers.filter(({ synced }) => synced).map(({ member }) => member);
-    this.#log("info", `leader is ${memberText(leader)}`);
-    this.#log("info", `synced members: ${membersText(members)}`);
   }
 
   #update({ body }: ControlMessage): void {
@@ -236,12 +227,15 @@ export class Protocol {
   }
 
   *#commit(at: Instant): Steps {
+    const got = `got ${this.#roster.updates} inode updates`;
+    this.#log("info", `update complete - trying to commit (${got})`);
     const committed = yield* this.#app.commit(at);
     if (typeof committed !== "number") return this.leave(committed);
-    this.#log("info", `update complete: committed ${counted(committed, "entry")} of the leader`);
     this.#roster.allSynced();
     this.#enter(Mode.synced, at);
-    for (const item of this.#syncQueue.takeAll()) {
+    const queued = this.#syncQueue.takeAll();
+    if (queued.length > 0) this.#log("info", queueLine("sync_queue", queued.length));
+    for (const item of queued) {
       if (this.failed) return undefined;
       yield this.#apply(item, at);
     }
@@ -256,12 +250,12 @@ export class Protocol {
   /** Applies each queued message of a synced member, keeps those of the others, drops the rest. */
   *#deliverQueue(at: Instant): Steps {
     if (this.#queue.length === 0) return;
-    this.#log("info", `delivers the queue: ${counted(this.#queue.length, "message")}`);
+    this.#log("info", queueLine("queue", this.#queue.length));
     for (const item of this.#queue.takeAll()) {
       const peer = this.#roster.find(item.from);
       if (this.failed) return;
       if (peer === undefined) {
-        this.#log("info", `drops a queued message from ${memberText(item.from)}, which is gone`);
+        this.#log("info", `remove message from non-member ${memberText(item.from)}`);
       } else if (!peer.synced) {
         this.#queue.insert(item, this.#app.lifetimeOf?.(item.message, item.from));
       } else if (this.#mode !== Mode.synced) this.#syncQueue.push(item);
@@ -371,8 +365,10 @@ export class Protocol {
     const changed = mode !== this.#mode;
     this.#mode = mode;
     this.#modeSince = at.ms;
-    if (changed) this.#emit({ kind: "mode", mode });
-    if (mode !== Mode.synced || !changed) return;
+    if (!changed) return;
+    this.#log("info", modeLine(mode));
+    this.#emit({ kind: "mode", mode });
+    if (mode !== Mode.synced) return;
     this.#sending.recover();
     this.#sending.send(this.#app.synced(at));
   }
@@ -385,7 +381,8 @@ export class Protocol {
   leave({ reason, text }: Leave): void {
     if (this.failed) return;
     this.#mode = reason === "version" ? Mode.versionError : Mode.leave;
-    this.#log("error", `leaves the group: ${text}`);
+    this.#log("error", text);
+    this.#log("error", modeLine(this.#mode, reason));
     this.#clearQueues();
     this.#app.dropSync();
     this.#sending.abort();
@@ -393,7 +390,7 @@ export class Protocol {
     this.#emit({ kind: "leave", reason });
   }
 
-  #log(level: "info" | "warn" | "error", text: string): void {
+  #log(level: "info" | "error", text: string): void {
     this.#emit({ kind: "log", level, text });
   }
 }

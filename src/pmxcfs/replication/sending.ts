@@ -91,9 +91,10 @@ export class Sending {
   }
 
   /** The outcome of the message that `next` returned; SendReport.missing. */
-  sent(outcome: SendOutcome): string | undefined {
-    const { line, sent, failed, missing } = this.#outbox.sent(outcome);
-    if (line !== undefined) this.#emit({ kind: "log", level: "warn", text: line });
+  sent(outcome: SendOutcome, error?: string): string | undefined {
+    const { line, failure, sent, failed, missing } = this.#outbox.sent(outcome, error);
+    if (line !== undefined) this.#emit({ kind: "log", level: "info", text: line });
+    if (failure !== undefined) this.#emit({ kind: "log", level: "error", text: failure });
     if (sent?.item.ticket !== undefined) this.#waiters.sent(sent.item.ticket, sent.count);
     if (failed?.ticket !== undefined) {
       this.#settle(this.#waiters.settle(failed.ticket, Errno.EBUSY));
@@ -156,4 +157,17 @@ function overdue(count: number): string {
 /** The one body of a control message; empty unless given. */
 export function* once(body: Uint8Array = new Uint8Array(0)): Generator<Uint8Array> {
   yield body;
+}
+
+/** The same bodies; `done` is called with their number once corosync has taken the last one. */
+export function* thenCount(
+  bodies: Iterator<Uint8Array>,
+  done: (count: number) => void,
+): Generator<Uint8Array> {
+  let count = 0;
+  for (let next = bodies.next(); next.done !== true; next = bodies.next()) {
+    count++;
+    yield next.value;
+  }
+  done(count);
 }

@@ -38,6 +38,8 @@ export interface StatusGroupOptions {
   readonly onMembers: (nodeids: ReadonlySet<number>) => void;
   /** The address that this node's name resolves to; undefined: none is sent. latin1. */
   readonly address: () => string | undefined;
+  /** Called with the result of inserting a log entry of another member. */
+  readonly onLog?: (outcome: ReturnType<StatusGroupOptions["log"]["insert"]>) => void;
   /** Called with a log line about a message that was dropped, and the node that sent it. */
   readonly onDropped?: (text: string, nodeid: number) => void;
 }
@@ -97,22 +99,25 @@ export class StatusGroup implements Application {
 
   #take(subtype: number, body: Buffer, from: Member): void {
     if (subtype === KV_UPDATE) return this.#takeKey(body, from);
-    if (subtype !== LOG) return this.#dropped(`message of unknown kind ${subtype}`, from);
-    if (this.#options.log.insert(body) === "malformed") {
-      this.#dropped(`log entry of ${body.length} bytes`, from);
+    if (subtype !== LOG) return this.#dropped(`received unknown message type ${subtype}`, from);
+    const outcome = this.#options.log.insert(body);
+    this.#options.onLog?.(outcome);
+    if (outcome === "malformed") {
+      this.#dropped(`cant parse log message (${body.length} bytes)`, from);
     }
   }
 
   #takeKey(body: Buffer, from: Member): void {
     const key = keyIn(body);
-    if (key === undefined) return this.#dropped(`status key of ${body.length} bytes`, from);
+    if (key === undefined) {
+      return this.#dropped(`cant parse update message (${body.length} bytes)`, from);
+    }
     const outcome = this.#options.status.setOf(from.nodeid, key, body.subarray(KEY_BYTES));
-    if (outcome !== 0) this.#dropped(`status key (${outcome})`, from);
+    if (outcome !== 0) this.#dropped(`dropped a status key (${outcome})`, from);
   }
 
   #dropped(found: string, from: Member): void {
-    const text = `dropped a ${found}, sent by ${memberText(from)}`;
-    this.#options.onDropped?.(text, from.nodeid);
+    this.#options.onDropped?.(`${found}, sent by ${memberText(from)}`, from.nodeid);
   }
 
   membersChanged(members: readonly Member[]): void {

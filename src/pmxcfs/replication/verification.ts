@@ -81,7 +81,7 @@ export class Verification {
   requested(body: Buffer, own: boolean, job: ChecksumJob | undefined): VerifyStep {
     const request = decodeVerify(body, 0);
     if (request === undefined) {
-      const text = `received a verification request of ${body.length} bytes, not 8`;
+      const text = `cpg received verify request with wrong length (${body.length} bytes)`;
       return { kind: "malformed", text };
     }
     if (job === undefined) return NOTHING;
@@ -111,20 +111,23 @@ export class Verification {
     if (!this.#isVerified) return NOTHING;
     const verify = decodeVerify(body, CHECKSUM_BYTES);
     if (verify === undefined) {
-      const text = `received a checksum message of ${body.length} bytes, not 40`;
+      const text = `cpg received verify message with wrong length (${body.length} bytes)`;
       return { kind: "malformed", text };
     }
     if (!this.#valid || verify.id !== this.#id) {
-      return { kind: "unknown", text: `skipped a verification: round ${verify.id} is not known` };
+      return { kind: "unknown", text: "skip verification - no checksum saved" };
     }
     if (this.#checksum === undefined) {
       this.#early = Buffer.from(body);
       return NOTHING;
     }
     if (verify.checksum.equals(this.#checksum)) return { kind: "equal", id: verify.id };
-    const [theirs, ours] = [verify.checksum, Buffer.from(this.#checksum)].map((checksum) =>
-      checksum.toString("hex", 0, 8),
-    );
-    return { kind: "different", text: `wrong checksum ${ours} != ${theirs}` };
+    const [theirs, ours] = [verify.checksum, Buffer.from(this.#checksum)].map(checksumText);
+    return { kind: "different", text: `wrong checksum ${theirs} != ${ours} - restarting` };
   }
+}
+
+/** The first 8 bytes, as C prints them: one number, little-endian. */
+function checksumText(checksum: Buffer): string {
+  return checksum.readBigUInt64LE(0).toString(16).toUpperCase().padStart(16, "0");
 }

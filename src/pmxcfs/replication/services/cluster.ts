@@ -263,11 +263,19 @@ export class Cluster {
       log: clusterLog,
       onMembers: (ids) => members.setOnline(ids),
       address: () => this.#address.current,
+      onLog: (outcome) => this.#logReceived(outcome),
       onDropped: (text, nodeid) => this.#dropped.report(text, nodeid),
     });
     if (this.#nodeIp !== undefined) group.encodeKey(NODE_IP, this.#nodeIp);
     this.#statusGroup = group;
     return this.#machine(self, group);
+  }
+
+  /** C logs the same, the second line without a domain of its own. */
+  #logReceived(outcome: ReturnType<StatusGroupOptions["log"]["insert"]>): void {
+    const { log } = this.#options;
+    log.tagged("status").info("received log");
+    if (outcome === "duplicate") log.tagged("main").info("ignore insert of duplicate cluster log");
   }
 
   #machine(self: Member, application: DatabaseGroup | StatusGroup): Dfsm {

@@ -26,6 +26,8 @@ export class ConfigurationService implements ClusterService {
   readonly name = "confdb";
   readonly call = "cmap_initialize";
   readonly #log: Log;
+  /** For lines about the connection, which have another tag in C. */
+  readonly #connectionLog: Log;
   readonly #complaints: LogOnce;
   readonly #read: (facts: ClusterFacts) => void;
   readonly #lost: () => void;
@@ -37,7 +39,8 @@ export class ConfigurationService implements ClusterService {
 
   constructor({ log, read, lost }: ConfigurationServiceOptions) {
     this.#log = log.tagged("status");
-    this.#complaints = new LogOnce((line) => this.#log.error(line));
+    this.#connectionLog = log.tagged(this.name);
+    this.#complaints = new LogOnce((line) => this.#connectionLog.error(line));
     this.#read = read;
     this.#lost = lost;
   }
@@ -59,7 +62,11 @@ export class ConfigurationService implements ClusterService {
     this.#changes = 0;
     const cmap = await Cmap.connect({
       changed: () => this.#changed(),
-      ended: () => {
+      ended: ({ error, message }) => {
+        // Before, the start returns why it failed. C prints this error as a number.
+        if (this.#cmap !== undefined) {
+          this.#connectionLog.error(`cmap_dispatch failed: ${error} (${message})`);
+        }
         this.#cmap = undefined;
         this.#lost();
       },

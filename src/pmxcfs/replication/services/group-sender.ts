@@ -4,7 +4,7 @@
  * millisecond. C counterpart: dfsm.c, dfsm_send_message_full.
  */
 import type { CpgGroup } from "../../../corosync/cpg.ts";
-import { CsError } from "../../../corosync/cs-error.ts";
+import { CsError, csErrorName } from "../../../corosync/cs-error.ts";
 import { CPG_PIECE_BYTES } from "../../../corosync/layouts.ts";
 import type { Effect, Instant, Outgoing, SendOutcome } from "../events.ts";
 import type { Dfsm } from "../machine.ts";
@@ -89,7 +89,7 @@ export class GroupSender implements Disposable {
     }
     const error = cpg.mcast(out.bytes);
     if (error === CsError.TRY_AGAIN) return this.#refused();
-    this.#report(outcomeOf(error));
+    this.#reportError(error);
     return true;
   }
 
@@ -100,7 +100,8 @@ export class GroupSender implements Disposable {
     if (this.#closed) return;
     // The group changed during the send: the machine decides whether the message is still wanted.
     const again = error === CsError.INTERRUPT || error === CsError.TRY_AGAIN;
-    this.#report(again ? "again" : outcomeOf(error));
+    if (again) this.#report("again");
+    else this.#reportError(error);
     this.pump();
   }
 
@@ -116,9 +117,13 @@ export class GroupSender implements Disposable {
     return false;
   }
 
-  #report(outcome: SendOutcome): void {
+  #reportError(error: CsError): void {
+    this.#report(error === CsError.OK ? "sent" : "failed", csErrorName(error));
+  }
+
+  #report(outcome: SendOutcome, error?: string): void {
     if (outcome !== "again") this.#refusedSince = undefined;
-    this.#options.carryOut(this.#options.machine.sent(outcome));
+    this.#options.carryOut(this.#options.machine.sent(outcome, error));
   }
 
   #schedule(): void {
@@ -129,8 +134,4 @@ export class GroupSender implements Disposable {
       this.pump();
     });
   }
-}
-
-function outcomeOf(error: CsError): SendOutcome {
-  return error === CsError.OK ? "sent" : "failed";
 }

@@ -321,7 +321,6 @@ export class GroupService implements ClusterService {
     const at = performance.now();
     const syncedMs = this.#syncedSince === undefined ? 0 : at - this.#syncedSince;
     this.#policy.left(reason, syncedMs, at);
-    this.#log.error(`leaving CPG group (${reason})`);
     await this.#leaveGroup(cpg);
     this.#disconnect();
     // After a newer protocol the node stays out; its mode, which shows that, is kept.
@@ -353,7 +352,9 @@ export class GroupService implements ClusterService {
 
   /** Answers all waiting callers EBUSY: nothing that was sent comes back on this connection. */
   #abort(): void {
-    if (this.#machine !== undefined) this.#carryOut(this.#machine.restart(instantNow()));
+    const effects = this.#machine?.restart(instantNow()) ?? [];
+    // When this service stops, no connection follows: nothing is logged about one.
+    this.#carryOut(this.#stopped ? effects.filter(({ kind }) => kind !== "log") : effects);
     this.#endEvent();
     for (const ticket of this.#waiters.keys()) this.#settle(ticket, Errno.EBUSY);
   }

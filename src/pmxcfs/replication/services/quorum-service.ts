@@ -4,7 +4,7 @@
  */
 import type { Log } from "../../../base/log.ts";
 import { within } from "../../../base/within.ts";
-import { CsError, CsFailure } from "../../../corosync/cs-error.ts";
+import { CsError, csErrorName, CsFailure } from "../../../corosync/cs-error.ts";
 import { Quorum, type QuorumState } from "../../../corosync/quorum.ts";
 import type { ClusterService } from "./service.ts";
 
@@ -27,6 +27,8 @@ export class QuorumService implements ClusterService {
   readonly name = "quorum";
   readonly call = "quorum_initialize";
   readonly #log: Log;
+  /** For lines about the connection, which have another tag in C. */
+  readonly #connectionLog: Log;
   readonly #changed: QuorumServiceOptions["changed"];
   readonly #lost: () => void;
   #quorum: Quorum | undefined;
@@ -38,6 +40,7 @@ export class QuorumService implements ClusterService {
 
   constructor({ log, changed, lost }: QuorumServiceOptions) {
     this.#log = log.tagged("status");
+    this.#connectionLog = log.tagged(this.name);
     this.#changed = changed;
     this.#lost = lost;
   }
@@ -65,7 +68,11 @@ export class QuorumService implements ClusterService {
         this.#events++;
         this.#take(state.quorate, state.nodes);
       },
-      ended: () => {
+      ended: (failure) => {
+        const { error, message } = failure;
+        const line = `quorum_dispatch failed: ${csErrorName(error)} (${message})`;
+        // Before, the start returns why it failed.
+        if (this.#quorum !== undefined) this.#connectionLog.error(line);
         this.#quorum = undefined;
         this.#take(false, []);
         this.#lost();

@@ -9,7 +9,7 @@ import { within } from "../../../base/within.ts";
 import { everySecond } from "../../../base/heartbeat.ts";
 import { LogOnce } from "../../../base/log-once.ts";
 import type { Log } from "../../../base/log.ts";
-import { CsFailure } from "../../../corosync/cs-error.ts";
+import { CsError, csErrorName, type CsFailure } from "../../../corosync/cs-error.ts";
 
 /** Pause between two tries of one service. */
 const RETRY_MS = 500;
@@ -55,7 +55,10 @@ export class Supervisor {
   constructor(services: readonly ClusterService[], log: Log) {
     this.#services = services.map((service) => {
       const tagged = log.tagged(service.name);
-      const complaints = new LogOnce((line) => tagged.error(line));
+      const complaints = new LogOnce((line) => {
+        tagged.error(line);
+        tagged.error("can't initialize service");
+      });
       return { service, complaints, log: tagged, starting: false, nextMs: 0 };
     });
   }
@@ -110,7 +113,7 @@ export class Supervisor {
       if (service.isUp) log.debug("connected to corosync");
       return;
     }
-    complaints.say(`${service.call} failed: ${problem}: can't initialize service`);
+    complaints.say(`${service.call} failed: ${problem}`);
   }
 }
 
@@ -120,8 +123,16 @@ export class Supervisor {
  */
 async function problemOf(service: ClusterService): Promise<string | undefined> {
   try {
-    return (await service.start())?.toString();
+    const failure = await service.start();
+    return failure && failureText(failure);
   } catch (error) {
     return error instanceof Error ? (error.stack ?? error.message) : String(error);
   }
+}
+
+/** As C logs it, then our cause: `CS_ERR_LIBRARY (failed to connect to corosync): ...`. */
+function failureText({ error, message }: CsFailure): string {
+  const name = csErrorName(error);
+  const known = error === CsError.LIBRARY ? `${name} (failed to connect to corosync)` : name;
+  return `${known}: ${message}`;
 }
