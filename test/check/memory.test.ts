@@ -69,7 +69,8 @@ test("SHM_INODES_LOW: free space, but no inodes", async () => {
 });
 
 test("SHM_INODES_LOW: the bound that the fix sets is above the number in use", async () => {
-  const tmpfs = { type: 0x01021994, sizeBytes: 2 ** 33, freeBytes: 2 ** 32 };
+  const freeBytes = 2 ** 32;
+  const tmpfs = { type: 0x01021994, sizeBytes: 2 ** 33, freeBytes, rootFreeBytes: freeBytes };
   const space = { ...tmpfs, inodes: 2_000_000, freeInodes: 10 };
   const machine = { ...localMachine(), space: () => Promise.resolve(space) };
   const { findings } = await runCheck(machine, DEFAULT_OPTIONS, { only: ["memory"], skip: [] });

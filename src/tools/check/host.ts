@@ -69,6 +69,8 @@ export interface Space {
   readonly type: number;
   readonly sizeBytes: number;
   readonly freeBytes: number;
+  /** With what the file system keeps for root (ext4: 5 % of it). */
+  readonly rootFreeBytes: number;
   readonly inodes: number;
   readonly freeInodes: number;
 }
@@ -132,6 +134,7 @@ async function spaceOf(path: string): Promise<Space> {
     type: found.type,
     sizeBytes: found.blocks * found.bsize,
     freeBytes: found.bavail * found.bsize,
+    rootFreeBytes: found.bfree * found.bsize,
     inodes: found.files,
     freeInodes: found.ffree,
   };

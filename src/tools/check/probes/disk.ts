@@ -54,10 +54,11 @@ function readOnly(path: string, mount: Mount | undefined): Finding[] {
 /** The path of the database, its directory, and the point where its file system is mounted. */
 type Place = Readonly<Record<"path" | "directory" | "point", string>>;
 
-function room(place: Place, { freeBytes }: Space): Finding[] {
+/** pmxcfs runs as root, and does not start when even root has no room. */
+function room(place: Place, { freeBytes, rootFreeBytes }: Space): Finding[] {
   if (freeBytes >= ROOM_LIMIT_BYTES) return [];
   const values = { ...place, free: mib(freeBytes), limit: mib(ROOM_LIMIT_BYTES) };
-  return [found("DB_DISK_LOW", values, { severity: freeBytes < MiB ? "fail" : "warn" })];
+  return [found("DB_DISK_LOW", values, { severity: rootFreeBytes < MiB ? "fail" : "warn" })];
 }
 
 /** File systems that make inodes as they are needed report 0 of 0. */
