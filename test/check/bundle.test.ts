@@ -7,6 +7,7 @@ import { gunzipSync } from "node:zlib";
 import { maskSecrets } from "../../src/base/mask-secrets.ts";
 import { createStyle } from "../../src/cli/terminal.ts";
 import { makeBundle } from "../../src/tools/bundle/bundle.ts";
+import { indexPage } from "../../src/tools/bundle/page.ts";
 import { found } from "../../src/tools/check/finding.ts";
 import { makeReport } from "../../src/tools/check/report.ts";
 import { needRoot } from "../support/identity.ts";
@@ -95,6 +96,12 @@ test("a secret in a finding is masked in every file of a bundle, the page includ
   const text = gunzipSync(bytes).toString("utf8");
   expect(text).toContain("login with password=***");
   expect(text.match(MARKS)).toBeNull();
+});
+
+test("the page of a bundle says what to do where no command is safe", () => {
+  const finding = found("NO_QUORUM", { cluster: "c", online: 1, nodes: 3 });
+  const report = makeReport({ host: "n1", service: "pve2", at: 0, durationMs: 0 }, [finding]);
+  expect(indexPage(report, [])).toContain("Look at `pvecm status` and `corosync-cfgtool -s`.");
 });
 
 /** Programs that leave their output open in another process, and a dd that does not end. */

@@ -24,12 +24,14 @@ summary { cursor: pointer; }
 /** Characters of a part that the page shows; the file beside the page is complete. */
 const SHOWN = 200_000;
 
-function finding({ severity, code, text, cause, fix }: ShownFinding): string {
-  const why = cause === undefined ? "" : `<br><small>${escapeMarkup(cause)}</small>`;
+function finding({ severity, code, text, cause, fix, advice }: ShownFinding): string {
+  const [why, next] = [cause, advice].map((words) =>
+    words === undefined ? "" : `<br><small>${escapeMarkup(words)}</small>`,
+  );
   const how = fix === undefined ? "" : `<pre>${escapeMarkup(fix)}</pre>`;
   const head = `<b class="${severity}">${severity.toUpperCase()}</b>`;
   const line = `${head} ${escapeMarkup(text)} <small>${code ?? ""}</small>`;
-  return `<article>${line}${why}${how}</article>`;
+  return `<article>${line}${why}${how}${next}</article>`;
 }
 
 /** The part of a finding that the page shows. */
@@ -39,6 +41,7 @@ interface ShownFinding {
   readonly text: string;
   readonly cause?: string | undefined;
   readonly fix?: string | undefined;
+  readonly advice?: string | undefined;
 }
 
 function section({ name, about, text }: Part): string {
