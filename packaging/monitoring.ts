@@ -91,8 +91,8 @@ export const ALERTS: readonly Alert[] = [
     severity: "critical",
     summary: "No pmxcfs-ipc reports metrics",
     description:
-      "The server is not running, or not scraped. On the node: systemctl status pmxcfs-ipc; " +
-      "pmxcfs-ipc --check.",
+      "The server is not running, or not scraped. On the node: systemctl status pve-cluster " +
+      "pmxcfs-ipc; pmxcfs-ipc --check.",
   },
   {
     name: "PmxcfsIpcRestarts",
@@ -100,7 +100,7 @@ export const ALERTS: readonly Alert[] = [
     for: "0m",
     severity: "critical",
     summary: "pmxcfs-ipc restarted more than twice in 15 minutes",
-    description: "journalctl -u pmxcfs-ipc has the reason before each start.",
+    description: "journalctl -u pve-cluster -u pmxcfs-ipc has the reason before each start.",
   },
   {
     name: "PmxcfsIpcClientsTurnedAway",

@@ -136,6 +136,12 @@ test("the options in the texts of alerts are those of the commands", async () =>
   }
 });
 
+test("alerts about the unit name both: on a node that was switched over it is pve-cluster", () => {
+  const about = ALERTS.filter(({ description }) => /ctl [^;:.]*pmxcfs-ipc/.test(description));
+  expect(about.map(({ name }) => name)).toEqual(["PmxcfsIpcAbsent", "PmxcfsIpcRestarts"]);
+  for (const { description } of about) expect(description).toMatch(/ctl [^;:.]*pve-cluster/);
+});
+
 test("series of one panel that differ in a label have different names", () => {
   const board = JSON.parse(dashboard(families)) as { readonly panels: readonly Panel[] };
   const members = board.panels.find(({ description }) => description.endsWith("cluster_members"));
