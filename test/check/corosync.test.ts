@@ -7,7 +7,15 @@ import { corosyncConf } from "../corosync/support/corosync-conf.ts";
 import { type ClusterNode, noCluster, TestCluster } from "../corosync/support/cluster.ts";
 import { testUnless } from "../support/unless.ts";
 import { FILE, DIRECTORY, nodeTree, type Row, writeDatabase } from "./support/database.ts";
-import { codesOf, expectFound, nodeCommand, PROGRAM, shell, type Told } from "./support/run.ts";
+import {
+  codesOf,
+  expectFound,
+  nodeCommand,
+  PROGRAM,
+  shell,
+  type Told,
+  told,
+} from "./support/run.ts";
 
 const testCluster = testUnless(noCluster());
 
@@ -61,6 +69,20 @@ testCluster("COROSYNC_CONF_DIFFERS: nothing is written to the host by the check"
   const before = await node().sh("sha256sum /etc/corosync/corosync.conf");
   await checked(9);
   expect((await node().sh("sha256sum /etc/corosync/corosync.conf")).stdout).toBe(before.stdout);
+});
+
+testCluster("COROSYNC_UNREACHABLE: this node's copy of corosync.conf was removed", async () => {
+  const path = join(directory, "alone.db");
+  const conf = corosyncConf(1, () => "10.99.0.1", 1);
+  writeDatabase(path, [...nodeTree("n1"), [90, 0, FILE, "corosync.conf", conf]]);
+  const report = await told(`own_etc; rm -rf /etc/corosync; mount -t tmpfs tmpfs /var/lib
+    mkdir /var/lib/pve-cluster; cp ${path} /var/lib/pve-cluster/config.db
+    $CHECK --only cluster --json || true`);
+  expectFound(report, "COROSYNC_UNREACHABLE", {
+    line: /services of corosync do not answer: /,
+    fix: /^There is no \/etc\/corosync\/corosync\.conf, .*`systemctl restart pve-cluster`, then /,
+    exit: 2,
+  });
 });
 
 testCluster("NODE_GONE: a directory without a node, with its guests", async () => {

@@ -4,10 +4,12 @@
  * services report about quorum, pmxcfs's groups and the links.
  */
 import { counted } from "../../../base/counted.ts";
+import { Errno } from "../../../base/errno.ts";
 import { networkInterfaces } from "node:os";
 import { guestPath } from "../../../pmxcfs/state/guests.ts";
 import { type CorosyncConfig, parseCorosyncConf } from "../../../pmxcfs/state/corosync-conf.ts";
 import type { SalvagedItem } from "../../../pmxcfs/rescue/salvage.ts";
+import { NO_HOST_FILE } from "../../diagnosis/codes/members.ts";
 import { type Finding, found, pass, skip } from "../finding.ts";
 import { isRecord } from "../session.ts";
 import type { Context, Probe } from "../probe.ts";
@@ -44,15 +46,23 @@ async function asked(context: Context): Promise<CorosyncAnswers> {
   return await askCorosync(TIMES);
 }
 
-/** The services that do not answer, and why; corosync answers root only. */
-async function silence({ facts }: Context, answers: CorosyncAnswers): Promise<Finding[]> {
+/**
+ * The services that do not answer, and why; corosync answers root only. `hasFile`: this node has a
+ * copy of corosync.conf.
+ */
+async function silence(
+  { facts, machine }: Context,
+  answers: CorosyncAnswers,
+  hasFile: boolean,
+): Promise<Finding[]> {
   const reasons = Object.values(answers).filter((answer) => typeof answer === "string");
   if (reasons.length === 0) return [];
   const list = [...new Set(reasons)].join("; ");
   const { uid } = await facts.identity();
   if (uid !== 0) return [skip("cluster", `corosync does not answer uid ${uid}: ${list}`)];
   const all = Object.keys(answers).length;
-  return [found("COROSYNC_UNREACHABLE", { count: reasons.length, all, list })];
+  const values = { count: reasons.length, all, list, path: machine.paths.corosyncConf };
+  return [found("COROSYNC_UNREACHABLE", values, hasFile ? {} : { advice: NO_HOST_FILE })];
 }
 
 /** No quorum according to corosync, where the server does not report it itself. */
@@ -162,7 +172,7 @@ export const corosyncProbe: Probe = {
     if (tree === undefined && run === undefined) return [];
     const nodes = (run ?? tree ?? host)?.nodes.map(({ name }) => name) ?? [];
     const findings = [
-      ...(await silence(context, answers)),
+      ...(await silence(context, answers, text !== Errno.ENOENT)),
       ...versionFindings(configuration, { tree, host }),
       ...(nodes.length === 0 ? [] : gone(items, nodes)),
       ...(run === undefined

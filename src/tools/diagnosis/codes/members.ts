@@ -1,6 +1,12 @@
 /** Codes about corosync and the members of pmxcfs's groups. */
 import type { Code } from "../code.ts";
 
+/** The advice if corosync does not run because this node's copy of its configuration is missing. */
+export const NO_HOST_FILE =
+  "There is no {path}, without which systemd does not start corosync. pmxcfs writes it from the " +
+  "tree when it starts: `systemctl restart pve-cluster`, then `systemctl start corosync`. A node " +
+  "that was taken out of its cluster must not have /etc/pve/corosync.conf either.";
+
 export const MEMBER_CODES = {
   COROSYNC_UNREACHABLE: {
     title: "corosync does not answer",
