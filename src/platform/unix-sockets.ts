@@ -43,3 +43,8 @@ export function fullAddress(service: string): string {
 export function isAbstractName(path: string, service: string): boolean {
   return path.startsWith(`@${service}`) && /^@*$/.test(path.slice(service.length + 1));
 }
+
+/** True when the printed path is an abstract name of libqb's form, of any service. */
+export function isFullAddress(path: string): boolean {
+  return path.startsWith("@") && path.length === IpcLimits.addressPathBytes;
+}

@@ -49,7 +49,7 @@ const PROGRAMS: ReadonlySet<string> = new Set(
     "pmxcfs-ipc pmxcfs systemctl journalctl coredumpctl hostnamectl timedatectl chronyc pvecm",
     "pvesm pveum pveversion qm corosync-cfgtool corosync-quorumtool apt-get grep cat ls ps",
     "awk cp df du free find findmnt fuser getent head id ip kill mkdir mknod modprobe mount mv",
-    "corosync pvesr pvesh zfs zpool lvs sha256sum",
+    "corosync pvesr pvesh zfs zpool lvs sha256sum diff",
     "hostname dpkg apt rrdtool ha-manager pvenode pct ceph pveceph pve-firewall",
     "nsenter ping pgrep prlimit printf readlink rm setpriv smartctl sort ss stat tail time",
     "timeout tr umount uptime wc chown chmod groupadd dmesg curl ssh hosts: 0 [ ( {",

@@ -3,7 +3,8 @@ import { needRoot } from "../support/identity.ts";
 import { native } from "../support/native.ts";
 import { testUnless } from "../support/unless.ts";
 import { codesOf, expectFound, told } from "./support/run.ts";
-import { noSystemd, underSystemd } from "./support/systemd.ts";
+import { driver, expectFixed, triedOf } from "./support/fixes.ts";
+import { noSystemd, printedUnderSystemd, underSystemd } from "./support/systemd.ts";
 import { expect, test } from "bun:test";
 
 needRoot();
@@ -174,6 +175,102 @@ END
   expect(report.findings.map(({ text }) => text)).toEqual([
     "pve-cluster.service is off, and another process serves",
   ]);
+});
+
+/** A systemctl that shows pve-cluster.service in this state. */
+function shown(active: string, sub: string): string {
+  return `mkdir /dev/shm/bin; cat > /dev/shm/bin/systemctl <<'END'
+#!/bin/sh
+echo Id=pve-cluster.service; echo LoadState=loaded; echo Result=exit-code
+echo ActiveState=${active}; echo SubState=${sub}
+END
+    chmod +x /dev/shm/bin/systemctl; export PATH=/dev/shm/bin:$PATH
+  `;
+}
+
+test("UNIT_STARTING: a start that has not ended is not a service that was stopped", async () => {
+  const report = await told(`${shown("activating", "start")} $CHECK --only unit --json || true`);
+  expectFound(report, "UNIT_STARTING", {
+    line: /^pve-cluster\.service is activating \(start\)$/,
+    fix: /^Run `pmxcfs-ipc --check` again after some seconds\./,
+    exit: 1,
+  });
+});
+
+testSystemd("UNIT_SKIPPED: the program is not there, and a start reports no error", async () => {
+  const condition = "[Unit]\nConditionFileIsExecutable=/usr/bin/no-such-pmxcfs\n";
+  const report = await underSystemd({
+    units: serving("true", condition),
+    start: ["pve-cluster.service"],
+    until: "[ $(systemctl show -P ConditionTimestampMonotonic pve-cluster) != 0 ]",
+  });
+  expectFound(report, "UNIT_SKIPPED", {
+    line: /^pve-cluster\.service is inactive \(dead\): systemd did not start it, because of a /,
+    fix: /^`systemctl status pve-cluster\.service` names the condition\. /,
+    exit: 2,
+  });
+  expect(report.findings.flatMap(({ fix }) => fix ?? [])).toEqual([]);
+});
+
+/** A journal that has these lines, all of them older than an hour. */
+function logged(...lines: readonly string[]): string {
+  return `cat > /dev/shm/bin/journalctl <<'END'
+#!/bin/sh
+case "$*" in *--since*) exit 0;; esac
+${lines.map((line) => `echo '${line}'`).join("\n")}
+END
+    chmod +x /dev/shm/bin/journalctl
+  `;
+}
+
+test("the reason of a failure is found in the log hours later, too", async () => {
+  const line = "[main] crit: Unable to get www-data group ID";
+  const report = await told(`${shown("failed", "failed")} ${logged(line)}
+    $CHECK --only unit --json || true`);
+  expect(codesOf(report)).toEqual(["UNIT_FAILED", "LOG_ERROR"]);
+});
+
+test("errors before an ordered stop are not why a service does not run", async () => {
+  const lines = [
+    "[dcdb] crit: cpg_send_message failed: 6",
+    "[main] notice: teardown filesystem",
+    "[main] notice: exit proxmox configuration filesystem (0)",
+  ];
+  const report = await told(`${shown("inactive", "dead")} ${logged(...lines)}
+    $CHECK --only unit --json || true`);
+  expect(codesOf(report)).toEqual(["UNIT_INACTIVE"]);
+});
+
+test("a failed service beside a server started by hand has no fix that fails again", async () => {
+  const report = await told(`${shown("failed", "failed")}
+    mount -t tmpfs tmpfs /var/lib; mkdir /var/lib/pve-cluster
+    flock --no-fork /var/lib/pve-cluster/.pmxcfs.lockfile ${SERVER} > /dev/null &
+    await listening svc
+    $CHECK --socket svc --only unit --json || true`);
+  expectFound(report, "UNIT_FAILED", {
+    line: /^pve-cluster\.service has failed: exit-code$/,
+    fix: /^pid \d+ \(qb-faulty-serve\) serves @svc and holds pmxcfs's lock, .*`kill \d+`, then /,
+    exit: 2,
+  });
+  expect(report.findings.flatMap(({ fix }) => fix ?? [])).toEqual([]);
+});
+
+testSystemd("the fix of a service that is active without its socket restarts it", async () => {
+  const again = "[ $$(wc -l < /run/starts) = 1 ]";
+  const unit = `[Service]
+ExecStartPre=/bin/bash -c 'echo x >> /run/starts'
+ExecStart=/bin/bash -c '${again} && exec sleep 600; exec ${SERVER}'
+ExecStartPost=/bin/bash -c '${again} || until ${LISTENING}; do sleep 0.02; done'
+`;
+  const attempt = { code: "SOCKET_ABSENT", only: ["listener"], roots: ["/etc"] } as const;
+  const printed = await printedUnderSystemd({
+    units: { "pve-cluster.service": unit },
+    start: ["pve-cluster.service"],
+    command: driver(attempt),
+  });
+  const tried = triedOf(printed, printed);
+  expectFixed(tried, "SOCKET_ABSENT");
+  expect(tried.fixes).toEqual(["systemctl restart pve-cluster"]);
 });
 
 test("a systemctl that hangs is killed", async () => {

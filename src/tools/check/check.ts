@@ -19,7 +19,7 @@ import { corosyncProbe } from "./probes/corosync.ts";
 import { databaseProbe, filesProbe } from "./probes/database.ts";
 import { graphDataProbe } from "./probes/graphs.ts";
 import { identityProbe, nameProbe } from "./probes/identity.ts";
-import { listenerProbe, unitProbe } from "./probes/listener.ts";
+import { listenerProbe } from "./probes/listener.ts";
 import { leftoversProbe, memoryProbe, resourcesProbe, stuckProbe } from "./probes/machine.ts";
 import { mountProbe } from "./probes/mount.ts";
 import { handshakeProbe, requestsProbe } from "./probes/requests.ts";
@@ -30,6 +30,7 @@ import {
   permissionsProbe,
   wwwDataProbe,
 } from "./probes/traffic.ts";
+import { unitProbe } from "./probes/unit.ts";
 import { type Report, type Selection, kept, makeReport, wanted } from "./report.ts";
 import { Session } from "./session.ts";
 

@@ -7,13 +7,16 @@ import { type Group, parseGroups } from "../../platform/groups.ts";
 import {
   fullAddress,
   isAbstractName,
+  isFullAddress,
   parseUnixSockets,
   type UnixSocket,
 } from "../../platform/unix-sockets.ts";
 import { IpcLimits } from "../../base/limits.ts";
+import { PVE_SERVICE } from "../../base/paths.ts";
 import type { Machine } from "./host.ts";
 import {
   type ProcessInfo,
+  descriptorNames,
   mapId,
   parseKeys,
   readProcess,
@@ -181,7 +184,7 @@ export class Facts {
    * The kernel's table of sockets; undefined if it cannot be read. A /proc that has only processes
    * (ProcSubset=pid) lacks the link /proc/net.
    */
-  async #sockets(): Promise<UnixSocket[] | undefined> {
+  async sockets(): Promise<UnixSocket[] | undefined> {
     const { proc } = this.machine.paths;
     for (const path of [`${proc}/net/unix`, `${proc}/self/net/unix`]) {
       const text = await this.machine.text(path);
@@ -192,30 +195,54 @@ export class Facts {
 
   /** Whether the table of sockets can be read: else only a connect shows whether a server runs. */
   seesListeners(): Promise<boolean> {
-    return this.once("sees listeners", async () => (await this.#sockets()) !== undefined);
+    return this.once("sees listeners", async () => (await this.sockets()) !== undefined);
+  }
+
+  async #listenersOf(service: string): Promise<Listener[]> {
+    const path = `${this.machine.paths.socketDirectory}/${service}`;
+    const found = ((await this.sockets()) ?? []).filter(
+      (row) => row.listening && (row.path === path || isAbstractName(row.path, service)),
+    );
+    const { proc } = this.machine.paths;
+    const likely = (await this.rings()).map((ring) => ring.serverPid);
+    const owners = socketOwners(proc, new Set(found.map((row) => row.inode)), likely);
+    return found.map((row) => {
+      const pid = owners.get(row.inode);
+      const abstract = row.path === fullAddress(service) ? "full" : "short";
+      return {
+        kind: row.path === path ? "file" : abstract,
+        inode: row.inode,
+        owner: pid === undefined ? undefined : readProcess(proc, pid),
+        // The address starts with the two bytes of its family.
+        length: row.path.length + 2,
+      };
+    });
   }
 
   /** Every socket that listens under the service's name, abstract or in the file system. */
   listeners(): Promise<Listener[]> {
-    return this.once("listeners", async () => {
-      const path = this.socketPath();
-      const found = ((await this.#sockets()) ?? []).filter(
-        (row) => row.listening && (row.path === path || isAbstractName(row.path, this.service)),
-      );
-      const { proc } = this.machine.paths;
-      const likely = (await this.rings()).map((ring) => ring.serverPid);
-      const owners = socketOwners(proc, new Set(found.map((row) => row.inode)), likely);
-      return found.map((row) => {
-        const pid = owners.get(row.inode);
-        const abstract = row.path === fullAddress(this.service) ? "full" : "short";
-        return {
-          kind: row.path === path ? "file" : abstract,
-          inode: row.inode,
-          owner: pid === undefined ? undefined : readProcess(proc, pid),
-          // The address starts with the two bytes of its family.
-          length: row.path.length + 2,
-        };
-      });
+    return this.once("listeners", () => this.#listenersOf(this.service));
+  }
+
+  /** The sockets of the node's own server, if another service is examined beside it. */
+  nodeListeners(): Promise<Listener[]> {
+    return this.once("node listeners", async () => {
+      return this.service === PVE_SERVICE ? [] : await this.#listenersOf(PVE_SERVICE);
+    });
+  }
+
+  /** Whether a server listens: that of the service, or the node's own beside it. */
+  async isServed(): Promise<boolean> {
+    return (await this.server()) !== undefined || (await this.nodeListeners()).length > 0;
+  }
+
+  /** Whether this process listens as libqb servers do, under any name. */
+  async isServer(pid: number): Promise<boolean> {
+    const names = new Set(descriptorNames(this.machine.paths.proc, pid));
+    const { socketDirectory } = this.machine.paths;
+    return ((await this.sockets()) ?? []).some(({ listening, inode, path }) => {
+      const isAddress = isFullAddress(path) || path.startsWith(`${socketDirectory}/`);
+      return listening && isAddress && names.has(`socket:[${inode}]`);
     });
   }
 
@@ -267,7 +294,7 @@ export class Facts {
   /** Connections the server has, as the kernel counts them. */
   async connectionCount(): Promise<number> {
     const path = (await this.usesFilesystem()) ? this.socketPath() : fullAddress(this.service);
-    return ((await this.#sockets()) ?? []).filter((row) => row.connected && row.path === path)
+    return ((await this.sockets()) ?? []).filter((row) => row.connected && row.path === path)
       .length;
   }
 }

@@ -4,7 +4,7 @@
  * /proc/PID/stat and the links in /proc/PID/fd, without sleeping (unlike cmdline, which waits for
  * the process's memory lock and is read asynchronously elsewhere).
  */
-import { readFileSync, readdirSync, readlinkSync } from "node:fs";
+import { constants, readFileSync, readdirSync, readlinkSync } from "node:fs";
 import { unescapeMount } from "../../platform/mounts.ts";
 
 export interface Stat {
@@ -218,6 +218,30 @@ export function socketOwners(
 export function openBy(proc: string, path: string): ProcessInfo[] {
   return processIds(proc).flatMap((pid) => {
     return descriptorNames(proc, pid).includes(path) ? (readProcess(proc, pid) ?? []) : [];
+  });
+}
+
+/** Processes with a descriptor of the file of this path that /proc/PID/fdinfo describes so. */
+function openWith(proc: string, path: string, isSo: (info: string) => boolean): number[] {
+  return processIds(proc).filter((pid) => {
+    const directory = `${proc}/${pid}`;
+    return quietly(() => readdirSync(`${directory}/fd`), []).some((fd) => {
+      if (quietly(() => readlinkSync(`${directory}/fd/${fd}`), "") !== path) return false;
+      return isSo(quietly(() => readFileSync(`${directory}/fdinfo/${fd}`, "latin1"), ""));
+    });
+  });
+}
+
+/** Processes that hold a lock of flock(2) on the file, also one that their parent took. */
+export function flocksOf(proc: string, path: string): number[] {
+  return openWith(proc, path, (info) => /^lock:.*\bFLOCK\b/m.test(info));
+}
+
+/** Processes that have the file open for writing. */
+export function writersOf(proc: string, path: string): number[] {
+  return openWith(proc, path, (info) => {
+    const flags = Number.parseInt(/^flags:\s*(\d+)/m.exec(info)?.[1] ?? "0", 8);
+    return (flags & (constants.O_WRONLY | constants.O_RDWR)) !== 0;
   });
 }
 

@@ -13,8 +13,9 @@ import { type Finding, found, pass, skip } from "../finding.ts";
 import type { FileInfo } from "../host.ts";
 import type { Context, Probe } from "../probe.ts";
 import { lockHoldersIn } from "../../../platform/proc-locks.ts";
-import { openBy, readProcess } from "../proc.ts";
+import { openBy } from "../proc.ts";
 import { behindLinks, diskFindings } from "./disk.ts";
+import { lockFindings, serversFindings } from "./lock.ts";
 import { replacedFindings } from "./open-file.ts";
 import { changeFromFuture, filesLeft, isMounted, type LastChange, locksHeld } from "./tree.ts";
 
@@ -88,67 +89,6 @@ async function outside(context: Context, path: string, info: FileInfo): Promise<
   }
   findings.push(...(await walSize(context, `${await behindLinks(context, path)}-wal`)));
   return findings;
-}
-
-/** Programs that may be ended for holding pmxcfs's lock. */
-const SERVERS = /\/(pmxcfs|pmxcfs-ipc)( \(deleted\))?$/;
-
-/**
- * The descriptor by which `pid` has this file open. find(1), a child, compares device and inode,
- * because looking at a descriptor on a hung file system would block this process.
- */
-async function descriptorOf(context: Context, pid: number, path: string) {
-  const { machine } = context;
-  const directory = `${machine.paths.proc}/${pid}/fd`;
-  const words = ["find", "-L", directory, "-maxdepth", "1", "-samefile", path];
-  const { out } = await machine.run(words, context.left());
-  const fd = out.split("\n")[0]?.slice(directory.length + 1);
-  return fd === undefined || !/^\d+$/.test(fd) ? undefined : fd;
-}
-
-/**
- * Whether `pid` is a pmxcfs that neither serves nor is the node's own: the only kind of process
- * that a fix may end. A process in another network namespace may serve there, and the process of
- * the service's unit is the node's own.
- */
-async function isStray({ machine, facts }: Context, pid: number): Promise<boolean> {
-  const { proc } = machine.paths;
-  const [exe, own, theirs] = await Promise.all(
-    [`${pid}/exe`, "self/ns/net", `${pid}/ns/net`].map((name) => machine.link(`${proc}/${name}`)),
-  );
-  const group = await machine.text(`${proc}/${pid}/cgroup`);
-  const inUnit = typeof group === "string" && /\/(pve-cluster|pmxcfs-ipc)\.service/.test(group);
-  const listeners = await facts.listeners();
-  return (
-    typeof exe === "string" &&
-    SERVERS.test(exe) &&
-    own === theirs &&
-    !inUnit &&
-    listeners.every(({ owner }) => owner !== undefined && owner.pid !== pid)
-  );
-}
-
-/** A process that holds pmxcfs's lock and does not serve. */
-async function lock(context: Context): Promise<Finding[]> {
-  const { machine, facts } = context;
-  const path = machine.paths.lockFile;
-  const info = await machine.info(path);
-  const text = await machine.text(`${machine.paths.proc}/locks`);
-  if (typeof info === "number" || typeof text !== "string") return [];
-  // The holder may be the server that cannot be seen.
-  if (!(await facts.seesListeners())) return [];
-  const server = await facts.server();
-  if (server !== undefined && server.owner === undefined) return [];
-  for (const pid of new Set(lockHoldersIn(text, info.inode))) {
-    if (pid === server?.owner?.pid) continue;
-    const fd = await descriptorOf(context, pid, path);
-    if (fd === undefined) continue;
-    const command = readProcess(machine.paths.proc, pid)?.command ?? "?";
-    const values = { pid, fd, command, path, service: facts.service };
-    const stray = await isStray(context, pid);
-    return [found("DB_LOCKED_BY_OTHER", values, stray ? {} : { fix: null })];
-  }
-  return [];
 }
 
 /** The faults for which pmxcfs refuses the file, further notes, and data about the tree. */
@@ -327,7 +267,7 @@ export const databaseProbe: Probe = {
         ...replaced,
         ...(isAlone ? await logAlone(context, path) : []),
         ...(await diskFindings(context, path)),
-        ...(await lock(context)),
+        ...(await lockFindings(context)),
       ];
       return [skip("database", `${path}: ${why}`), ...others];
     }
@@ -335,7 +275,8 @@ export const databaseProbe: Probe = {
       ...(await outside(context, path, info)),
       ...(await replacedFindings(context, path)),
       ...(await diskFindings(context, path)),
-      ...(await lock(context)),
+      ...(await lockFindings(context)),
+      ...(await serversFindings(context, path)),
     ];
     if (info.kind !== "file") {
       const values = { path, directory: "", detail: `it is no file (${info.kind})` };

@@ -75,7 +75,7 @@ export const identityProbe: Probe = {
     const allowed = standing(uid, gid, wwwData);
     const findings: Finding[] = [];
     if (wwwData === undefined) {
-      const severity = (await facts.server()) === undefined ? "fail" : "warn";
+      const severity = (await facts.isServed()) ? "warn" : "fail";
       findings.push(found("GROUP_MISSING", {}, { severity }));
     }
     if (allowed !== "refused") {
@@ -173,7 +173,7 @@ async function loopback(context: Context, name: string, address: string): Promis
     return pass("name", `${name} resolves to ${address} (${where}); a C pmxcfs would not start so`);
   }
   // A running server is affected only at its next start.
-  const running = (await facts.server()) !== undefined;
+  const running = await facts.isServed();
   const own = await ownAddress(context);
   const fix = rewrite(hosts, row, name, own, running ? "" : RESTART);
   const values = { name, address, where, hosts, own: own ?? "" };
@@ -191,7 +191,7 @@ async function nameless(
   const name = machine.hostName();
   const hosts = machine.paths.etcHosts;
   const own = await ownAddress(context);
-  const running = (await facts.server()) !== undefined;
+  const running = await facts.isServed();
   const fix = rewrite(hosts, undefined, name, own, running ? "" : RESTART);
   const values = { name, hosts, address: own ?? "", deadline };
   return found(code, values, { severity, fix });
@@ -202,19 +202,19 @@ export const nameProbe: Probe = {
   async run(context) {
     const { machine, facts } = context;
     const name = machine.hostName();
+    const running = await facts.isServed();
+    const ours = (await facts.serverKind()) === "pmxcfs-ipc";
+    const severity = ours ? "notice" : running ? "warn" : "fail";
     const budgetMs = Math.round(context.left() * LOOKUP_SHARE);
     const outcome = await machine.run(["getent", "ahosts", name], budgetMs);
     if (outcome.missing) return [skip("name", "getent is not installed")];
-    const running = (await facts.server()) !== undefined;
     if (outcome.timedOut) return [await nameless(context, "NAME_SLOW", "warn", budgetMs)];
-    const ours = (await facts.serverKind()) === "pmxcfs-ipc";
     const addresses = outcome.out.split("\n").flatMap((line) => line.split(/\s+/)[0] || []);
     // Killed, or not started: that shows nothing about the name.
     if (outcome.code !== 0 && outcome.code !== NOT_FOUND) {
       return [skip("name", `the lookup failed: ${outcome.error.trim() || "getent failed"}`)];
     }
     if (outcome.code === NOT_FOUND || addresses.length === 0) {
-      const severity = ours ? "notice" : running ? "warn" : "fail";
       return [await nameless(context, "NAME_UNRESOLVED", severity)];
     }
     const good = addresses.find((one) => !isLoopback(one));

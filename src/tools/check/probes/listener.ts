@@ -1,14 +1,10 @@
-/**
- * Which process listens on the service's name and whether it runs, the restart flag, the state of
- * the service in systemd, and what it and pvestatd wrote into the journal.
- */
-import { counted } from "../../../base/counted.ts";
-import { maskSecrets } from "../../../base/mask-secrets.ts";
+/** Which process listens on the service's name and whether it runs, and the restart flag. */
 import type { Listener } from "../context.ts";
-import { explain } from "../../diagnosis/explain.ts";
+import { NODE_IS_SERVED } from "../../diagnosis/codes/listener.ts";
 import { type Finding, found, pass, skip } from "../finding.ts";
 import type { Context, Probe } from "../probe.ts";
-import { type ProcessInfo, parseKeys, readProcess } from "../proc.ts";
+import { type ProcessInfo, readProcess } from "../proc.ts";
+import { startOf, UNITS } from "./unit.ts";
 
 /** Interval after which a process in uninterruptible sleep is looked at again. */
 const STUCK_SAMPLE_MS = 150;
@@ -71,6 +67,8 @@ async function unreachable({ machine, facts }: Context): Promise<Finding[]> {
 /** A pmxcfs in this network namespace that runs but is not the process that listens. */
 async function taken({ machine, facts }: Context, server: Listener): Promise<Finding[]> {
   const { owner } = server;
+  // The node's own server has its own name.
+  if ((await facts.nodeListeners()).length > 0) return [];
   const rivals = (await facts.processes()).filter(({ command }) => command === "pmxcfs");
   if (owner === undefined || rivals.some(({ pid }) => pid === owner.pid)) return [];
   const { proc } = machine.paths;
@@ -78,6 +76,7 @@ async function taken({ machine, facts }: Context, server: Listener): Promise<Fin
   for (const { pid: pmxcfs } of rivals) {
     // A server in a container has its own network namespace, and does not take the name.
     if ((await machine.link(`${proc}/${pmxcfs}/ns/net`)) !== here) continue;
+    if (await facts.isServer(pmxcfs)) continue;
     const { pid, command } = owner;
     const rival = `; the running pmxcfs is pid ${pmxcfs}`;
     return [found("SOCKET_TAKEN", { service: facts.service, pid, command, rival })];
@@ -92,23 +91,18 @@ async function notInstalled({ machine, facts }: Context): Promise<boolean> {
   if ((await facts.processes()).some(({ command }) => command === "pmxcfs")) return false;
   const mounts = await machine.text(`${machine.paths.proc}/self/mountinfo`);
   if (typeof mounts === "string" && mounts.includes(` ${pve} `)) return false;
-  const units = ["pve-cluster.service", "pmxcfs-ipc.service"];
-  const { out } = await machine.run(["systemctl", "show", "-P", "LoadState", ...units], 1_000);
+  const { out } = await machine.run(["systemctl", "show", "-P", "LoadState", ...UNITS], 1_000);
   return !/loaded|masked/.test(out);
-}
-
-/** With a unit, `systemctl start` is the fix. */
-async function hasUnit({ machine }: Context): Promise<boolean> {
-  const words = ["systemctl", "show", "-P", "LoadState", "pve-cluster.service"];
-  const { out } = await machine.run(words, 1_000);
-  return out.trim() === "loaded";
 }
 
 /** Nothing listens: the finding, with a fix where there is a unit to start. */
 export async function absent(context: Context): Promise<Finding> {
   const { service } = context.facts;
+  if ((await context.facts.nodeListeners()).length > 0) {
+    return found("SOCKET_ABSENT", { service }, { fix: null, advice: NODE_IS_SERVED });
+  }
   if (await notInstalled(context)) return found("NOT_INSTALLED", { service });
-  return found("SOCKET_ABSENT", { service }, (await hasUnit(context)) ? {} : { fix: null });
+  return found("SOCKET_ABSENT", { service }, await startOf(context));
 }
 
 export const listenerProbe: Probe = {
@@ -139,153 +133,3 @@ export const listenerProbe: Probe = {
     return [pass("listener", `${describe(server.owner)} listens on ${at}`)];
   },
 };
-
-const NODE_UNIT = "pve-cluster.service";
-const UNITS = [NODE_UNIT, "pmxcfs-ipc.service"];
-const PROPERTIES = "Id,LoadState,ActiveState,SubState,Result,NRestarts,ActiveEnterTimestamp";
-
-const RESTARTS_LIMIT = 3;
-const RETRIES_LIMIT = 10;
-const LINES_SHOWN = 5;
-
-/** Properties of one unit, as `systemctl show` prints them. */
-type Properties = ReadonlyMap<string, string>;
-
-/** `Key=value` lines, one block per unit. */
-function parseShow(out: string): Properties[] {
-  const blocks = out.split(/\n\s*\n/).filter((block) => block.trim() !== "");
-  return blocks.map((block) => parseKeys(block.replaceAll(/^(\w+)=/gm, "$1:")));
-}
-
-/**
- * The units that may serve here. Beside pve-cluster.service our own one is meant to be off: if it
- * is started, it serves a tree of its own, and pmxcfs finds its name taken.
- */
-function servingUnits(units: readonly Properties[]): readonly Properties[] {
-  const isNode = units.some((unit) => {
-    return unit.get("Id") === NODE_UNIT && unit.get("LoadState") !== "not-found";
-  });
-  return units.filter((unit) => {
-    const wasStarted = ["active", "failed"].includes(unit.get("ActiveState") ?? "");
-    return !isNode || unit.get("Id") === NODE_UNIT || wasStarted;
-  });
-}
-
-function judge(unit: Properties, listening: boolean): Finding[] {
-  const name = unit.get("Id") ?? "?";
-  const load = unit.get("LoadState");
-  const active = unit.get("ActiveState") ?? "?";
-  if (load === "masked") return listening ? [] : [found("UNIT_MASKED", { unit: name })];
-  if (load !== "loaded") return [];
-  if (active === "failed") {
-    return [found("UNIT_FAILED", { unit: name, result: unit.get("Result") ?? "?" })];
-  }
-  if (active !== "active") {
-    const state = `${active} (${unit.get("SubState") ?? "?"})`;
-    return listening ? [] : [found("UNIT_INACTIVE", { unit: name, state })];
-  }
-  const count = Number(unit.get("NRestarts") ?? 0);
-  if (count >= RESTARTS_LIMIT) {
-    return [found("UNIT_RESTARTS", { unit: name, count, limit: RESTARTS_LIMIT })];
-  }
-  const since = unit.get("ActiveEnterTimestamp") ?? "";
-  return [pass("unit", `${name} is active since ${since}, restarted ${counted(count, "time")}`)];
-}
-
-/** The newest `count` lines of the last hour; none when there is no journal to read. */
-async function journal(
-  context: Context,
-  units: readonly string[],
-  count: number,
-): Promise<string[]> {
-  const words = [
-    "journalctl",
-    "--no-pager",
-    "-o",
-    "cat",
-    "-b",
-    "--since",
-    "-1h",
-    "-n",
-    String(count),
-  ];
-  const which = units.flatMap((unit) => ["-u", unit]);
-  const { code, out } = await context.machine.run([...words, ...which], context.left());
-  return code === 0
-    ? out.split("\n").filter((line) => line.trim() !== "" && !line.startsWith("-- "))
-    : [];
-}
-
-function seconds(line: string): number {
-  return Number(/status update time \(([0-9.]+)/.exec(line)?.[1] ?? 0);
-}
-
-function journalFindings(lines: readonly string[]): Finding[] {
-  const findings: Finding[] = [];
-  const retried = lines.filter((line) => line.includes("cpg_send_message retried")).length;
-  if (retried >= RETRIES_LIMIT) {
-    findings.push(found("CPG_RETRIES", { count: retried, limit: RETRIES_LIMIT }));
-  }
-  const slow = lines.map(seconds).filter((time) => time > 0);
-  if (slow.length > 0) {
-    findings.push(found("STATUS_SLOW", { count: slow.length, seconds: Math.max(...slow) }));
-  }
-  return findings;
-}
-
-/** A line of pmxcfs's log (`[main] crit: ...`), or one by libfuse or the C library within it. */
-const SERVER_LINE = /\[\w+ *\] \w+:|fuse|memdb|assert|segfault/i;
-
-/**
- * Lines by systemd that a service failed, which its state shows as well, and lines by a server that
- * works.
- */
-const SAYS_NOTHING_NEW: ReadonlySet<string> = new Set([
-  "service-failed",
-  "cluster-normal",
-  "client-gone",
-  "harmless-inotify",
-]);
-
-/** The last line by a service that does not serve, if its meaning is known. */
-function known(lines: readonly string[], unit: string): Finding[] {
-  for (const message of lines.toReversed()) {
-    // Output of other programs that the unit starts is not the server's.
-    if (!SERVER_LINE.test(message)) continue;
-    const told = explain(message).find(({ text }) => !SAYS_NOTHING_NEW.has(text.id));
-    if (told === undefined) continue;
-    const { meaning } = told.text;
-    const details = lines.slice(-LINES_SHOWN).map(maskSecrets);
-    return [found("LOG_ERROR", { unit, message: maskSecrets(message), meaning }, { details })];
-  }
-  return [];
-}
-
-export const unitProbe: Probe = {
-  check: "unit",
-  async run(context) {
-    const { machine, facts } = context;
-    const listening = (await facts.server()) !== undefined;
-    const words = ["systemctl", "show", "-p", PROPERTIES, ...UNITS];
-    const shown = await machine.run(words, context.left());
-    if (shown.missing) return [skip("unit", "systemctl is not installed")];
-    if (shown.timedOut) return [skip("unit", "systemctl did not answer in time")];
-    if (shown.code !== 0) return [skip("unit", `systemctl: ${firstLine(shown.error)}`)];
-    const units = servingUnits(parseShow(shown.out));
-    const findings = units.flatMap((unit) => judge(unit, listening));
-    const lines = await journal(context, ["pve-cluster.service", "pvestatd.service"], 2000);
-    const own = listening ? [] : await journal(context, UNITS, 40);
-    const loaded = units.find((unit) => unit.get("LoadState") === "loaded")?.get("Id");
-    const all = [...findings, ...journalFindings(lines), ...known(own, loaded ?? NODE_UNIT)];
-    if (all.length > 0) return all;
-    const there = units.find((unit) => unit.get("LoadState") !== "not-found")?.get("Id");
-    const none = `neither ${UNITS.join(" nor ")} is installed`;
-    return [
-      skip("unit", there === undefined ? none : `${there} is off, and another process serves`),
-    ];
-  },
-};
-
-function firstLine(text: string): string {
-  return text.trim().split("\n")[0] ?? "";
-}

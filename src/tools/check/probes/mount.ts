@@ -86,7 +86,7 @@ async function mounted(context: Context, mount: Mount): Promise<Finding[]> {
   if (ms >= SLOW_MS && (await isSlowAgain(context))) {
     findings.push(found("PVE_SLOW", { path, ms, limit: SLOW_MS }));
   }
-  const isAbsent = (await facts.server()) === undefined && (await facts.seesListeners());
+  const isAbsent = !(await facts.isServed()) && (await facts.seesListeners());
   if (isAbsent && (await facts.listeners()).length === 0) {
     findings.push(found("PVE_WITHOUT_SERVER", { path, service: facts.service }));
   }

@@ -2,8 +2,19 @@
  * Codes about the two ends of a connection: the listening socket with its process, unit and log;
  * the caller with its ids and namespaces, and the access rule.
  */
-import { PVE_RESTART_FLAG } from "../../../base/paths.ts";
+import { PVE, PVE_RESTART_FLAG } from "../../../base/paths.ts";
 import type { Code } from "../code.ts";
+
+/** The advice if another service is examined than that of the node's server, which listens. */
+export const NODE_IS_SERVED =
+  "The node's own server listens on @pve2: `pmxcfs-ipc --check` without --socket examines it. " +
+  "Start the server of @{service}, or correct the name.";
+
+/** The advice if a server that was not started by the unit prevents the unit's start. */
+export const STARTED_BY_HAND =
+  "pid {pid} ({command}) serves @{service} and holds pmxcfs's lock, and was not started by " +
+  "{unit}, which fails again while that process runs. When its work is done: `kill {pid}`, then " +
+  "`systemctl reset-failed {unit}; systemctl start {unit}`.";
 
 export const LISTENER_CODES = {
   NOT_INSTALLED: {
@@ -94,6 +105,22 @@ export const LISTENER_CODES = {
       "client determines to which one it connects.",
     advice: "Stop the one that is not the node's pmxcfs, by its own unit.",
   },
+  SERVER_TWICE: {
+    title: "two servers write config.db",
+    check: "database",
+    severity: "fail",
+    usualPath: PVE.database,
+    line: "{count} servers have {path} open for writing: {list}",
+    cause:
+      "A pmxcfs was started while another one ran, because its lock file was removed. Each has a " +
+      "tree of its own in memory: one answers requests, the other one has the mount, and a start " +
+      "loads a mixture of what both wrote.",
+    advice:
+      "Keep what is mounted: `cp -a /etc/pve /root/pve-kept`. Then stop both (`systemctl stop " +
+      "pve-cluster`, and `kill` for the one that still runs), `systemctl start pve-cluster`, and " +
+      "compare: `diff -r /root/pve-kept /etc/pve`.",
+    seen: ["address-in-use"],
+  },
   SOCKET_ABSENT: {
     title: "no listener",
     check: "listener",
@@ -146,7 +173,33 @@ export const LISTENER_CODES = {
     line: "{unit} is {state}",
     cause: "The unit is installed, but was not started, or was stopped.",
     fix: "systemctl start {unit}",
-    seen: ["connection-refused"],
+    seen: ["connection-refused", "ordering-cycle"],
+  },
+  UNIT_SKIPPED: {
+    title: "systemd skips the service",
+    check: "unit",
+    severity: "fail",
+    line: "{unit} is {state}: systemd did not start it, because of a condition of the unit",
+    cause:
+      "The unit has ConditionFileIsExecutable=/usr/bin/pmxcfs: that file is missing, is not " +
+      "executable, or is a link to a program that was removed. A start reports no error.",
+    advice:
+      "`systemctl status {unit}` names the condition. Look at `ls -lL /usr/bin/pmxcfs` and `dpkg " +
+      "--verify pve-cluster`; `apt-get install --reinstall pve-cluster` puts the file back.",
+    seen: ["unit-condition"],
+  },
+  UNIT_STARTING: {
+    title: "the start of the service has not ended",
+    check: "unit",
+    severity: "warn",
+    line: "{unit} is {state}",
+    cause:
+      "The node boots, or systemd starts the service again after an error. A start waits for " +
+      "pmxcfs's lock, and for the address of the node's name.",
+    advice:
+      "Run `pmxcfs-ipc --check` again after some seconds. If the state stays: `journalctl -b -u " +
+      "{unit} -n 30`.",
+    seen: ["connection-refused", "unit-job"],
   },
   UNIT_MASKED: {
     title: "the service is masked",

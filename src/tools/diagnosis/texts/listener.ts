@@ -12,7 +12,10 @@ export const LISTENER_TEXTS: readonly ErrorText[] = [
       "Another process listens on the socket. pmxcfs keeps running without IPC: /etc/pve is " +
       "mounted, and every command fails. (Withdrawing server sockets is also the last line of a " +
       "normal stop.)",
-    causes: [{ code: "SOCKET_TAKEN", check: "`pmxcfs-ipc --check --only listener` as root" }],
+    causes: [
+      { code: "SOCKET_TAKEN", check: "`pmxcfs-ipc --check --only listener` as root" },
+      { code: "SERVER_TWICE", check: "`pgrep -a pmxcfs` shows two" },
+    ],
   },
   {
     id: "bad-user",

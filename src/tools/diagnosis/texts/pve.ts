@@ -173,6 +173,7 @@ export const PVE_TEXTS: readonly ErrorText[] = [
       /undefined subroutine &?pve::|can't locate object method '\S+' via package 'pve/,
       /symbol lookup error: .*(perl|pve|libqb)/,
       /(corosync|pmxcfs|pve\w*|perl|kvm): error while loading shared libraries/,
+      /\b(corosync|pmxcfs|perl5?|kvm)\b.*version '\w+_[\d.]+' not found/,
     ],
     meaning:
       "A program of PVE could not load its own code: packages of different versions are " +

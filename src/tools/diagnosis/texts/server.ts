@@ -227,7 +227,7 @@ export const SERVER_TEXTS: readonly ErrorText[] = [
       /pve-cluster\.service\b.*\b(could not be found|is masked|start-limit-hit)\b/,
       /failed to (re)?start '?(pve-cluster|.*proxmox ve cluster file\s?system)/,
       /job for pve-cluster\.service/,
-      /(job|unit) pve-cluster\.service|see 'systemctl status pve-cluster/,
+      /(job|unit) pve-cluster\.service(?!\/\w+ deleted)|see 'systemctl status pve-cluster/,
       /left-over process \d+ \(pmxcfs\)/,
       /execstart=\S*pmxcfs.*status=(?!0)/,
       /dependency failed for .*(pve|proxmox)/,

@@ -109,6 +109,62 @@ export const UNIT_TEXTS: readonly ErrorText[] = [
     ],
   },
   {
+    id: "ordering-cycle",
+    title: "Job pve-cluster.service/start deleted to break ordering cycle",
+    patterns: [
+      /(pve|proxmox|corosync|rrdcached)\S*\.(service|target|mount)\b.*ordering cycle/,
+      /ordering cycle.*\b(pve|proxmox|corosync|rrdcached)/,
+    ],
+    meaning:
+      "Units wait for each other in a circle, so systemd left one of them out at this boot. Most " +
+      "often a unit of another program is ordered after pve-cluster and before the network.",
+    causes: [
+      {
+        text:
+          "The lines with Found ordering cycle and Found dependency name the circle. Correct " +
+          "After= and Before= of the unit that is not PVE's (`systemctl edit --full UNIT`), or " +
+          "split it.",
+        check: "`journalctl -b -g 'ordering cycle|Found dependency'`",
+      },
+      { code: "UNIT_INACTIVE", check: "until the next boot: `systemctl status pve-cluster`" },
+    ],
+  },
+  {
+    id: "unit-condition",
+    title: "The Proxmox VE cluster filesystem was skipped because of an unmet condition check",
+    patterns: [
+      /(pve-cluster\.service|proxmox ve cluster file\s?system)\b.*(condition|skipped)/,
+      /condition check resulted in .*proxmox ve cluster file\s?system/,
+      /conditionfileisexecutable=\S*pmxcfs/,
+    ],
+    meaning:
+      "systemd did not start pve-cluster, and counts that as no failure: the program of the " +
+      "unit, /usr/bin/pmxcfs, is not there or cannot be executed.",
+    causes: [{ code: "UNIT_SKIPPED", check: "`ls -lL /usr/bin/pmxcfs`" }],
+  },
+  {
+    id: "unit-job",
+    kind: "symptom",
+    title: "A start job is running for The Proxmox VE cluster filesystem (1min 12s / no limit)",
+    patterns: [/a (start|stop) job is running for .*(proxmox|\bpve\b|corosync)/],
+    meaning:
+      "systemd waits for the start or the stop of a service. All services of PVE wait for " +
+      "pve-cluster, and guests that start at boot wait for quorum.",
+    causes: [
+      { code: "NO_QUORUM", check: "the line names PVE guests: `pvecm status`", signs: /guests/ },
+      {
+        text:
+          "The stop of the C server hangs (a known fault): any connection to its socket ends the " +
+          "hang.",
+        check: "it is a stop job of the cluster filesystem",
+        signs: /stop job.*file/,
+      },
+      { code: "UNIT_STARTING", check: "`journalctl -b -u pve-cluster -n 10` in another console" },
+      { code: "NAME_SLOW", check: "`getent ahosts $(hostname)` takes seconds" },
+      { code: "DB_LOCKED_BY_OTHER", check: "its log has unable to acquire pmxcfs lock" },
+    ],
+  },
+  {
     id: "unit-watchdog",
     title: "pve-ha-lrm.service: Watchdog timeout",
     patterns: [unit("watchdog timeout"), /(corosync|pve-cluster)\.service: watchdog timeout/],
