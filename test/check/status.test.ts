@@ -16,6 +16,7 @@ import {
   told,
 } from "./support/run.ts";
 import { expect, test } from "bun:test";
+import { connect, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -54,6 +55,34 @@ test("RRDCACHED_HUNG: a stopped rrdcached", async () => {
       exit: 2,
     });
   } finally {
+    rrd.signal("SIGCONT");
+  }
+});
+
+/** Connects until there is no room for a further connection that is not accepted. */
+async function fill(path: string): Promise<Socket[]> {
+  const sockets: Socket[] = [];
+  for (let isOpen = true; isOpen;) {
+    const socket = connect(path);
+    sockets.push(socket);
+    isOpen = await new Promise<boolean>((resolve) => {
+      socket.once("connect", () => resolve(true)).once("error", () => resolve(false));
+    });
+  }
+  return sockets;
+}
+
+test("RRDCACHED_HUNG: so many clients wait that no further one can connect", async () => {
+  await using rrd = new RrdcachedFixture();
+  await rrd.start();
+  rrd.signal("SIGSTOP");
+  const waiting = await fill(rrd.socketPath);
+  try {
+    const report = await check("test-none", { only: ["rrd"], paths: rrdPaths(rrd) });
+    expect(waiting.length).toBeGreaterThan(1);
+    expect(codesOf(report)).toEqual(["RRDCACHED_HUNG"]);
+  } finally {
+    for (const socket of waiting) socket.destroy();
     rrd.signal("SIGCONT");
   }
 });

@@ -178,10 +178,29 @@ export function askRrdcached(path: string, command: string, timeoutMs: number): 
   return promise;
 }
 
+function isRefused(reply: Reply): boolean {
+  return reply !== "timeout" && "code" in reply && reply.code === "ECONNREFUSED";
+}
+
+/** /var/run is a link to /run. */
+function inRun(path: string): string {
+  return path.replace(/^\/var\/run\//, "/run/");
+}
+
+/**
+ * Whether a process listens on the path. If as many connections wait as there may be, a further one
+ * fails (EAGAIN), for which Bun reports ECONNREFUSED.
+ */
+async function isListening({ facts }: Context, path: string): Promise<boolean> {
+  const rows = (await facts.sockets()) ?? [];
+  return rows.some((row) => row.listening && inRun(row.path) === inRun(path));
+}
+
 /** Whether the daemon answers on this machine. */
 export const rrdcachedProbe: Probe = {
   check: "rrd",
-  async run({ machine, options, left }) {
+  async run(context) {
+    const { machine, options, left } = context;
     const path = machine.paths.rrdSocket;
     const used = typeof (await machine.info(machine.paths.rrdFiles)) !== "number";
     if (typeof (await machine.info(path)) === "number") {
@@ -189,8 +208,11 @@ export const rrdcachedProbe: Probe = {
       return [found("RRDCACHED_ABSENT", { path, reason: "no such file" })];
     }
     const started = performance.now();
-    const reply = await askRrdcached(path, "PING", left());
-    if (reply === "timeout") {
+    const first = await askRrdcached(path, "PING", left());
+    // A daemon that has just started takes the second connection.
+    const isFull = isRefused(first) && (await isListening(context, path));
+    const reply = isFull ? await askRrdcached(path, "PING", left()) : first;
+    if (reply === "timeout" || (isFull && isRefused(reply))) {
       return [found("RRDCACHED_HUNG", { path, deadline: options.deadlineMs })];
     }
     if ("code" in reply && reply.code === "EACCES") {
