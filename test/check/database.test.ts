@@ -368,7 +368,7 @@ test("NODE_DIRECTORY_MISSING: the file has directories of other nodes only", asy
   ];
   expectFound(await examined(write(rows)), "NODE_DIRECTORY_MISSING", {
     line: new RegExp(`^nodes/${NODE} does not exist; there are: someone-else$`),
-    fix: /^Move the files of each guest from /,
+    fix: /^To go back: `hostnamectl hostname /,
     exit: 1,
   });
 });

@@ -69,6 +69,11 @@ const LINES: readonly (readonly [line: string, id: string, first?: CodeName])[] 
     "node-name",
     "NAME_LOOPBACK",
   ],
+  [
+    "[main] crit: Unable to resolve node name 'localhost' to a non-loopback IP address",
+    "node-name",
+    "HOSTNAME_LOST",
+  ],
   ["Unable to get local IP address", "node-name"],
   ["[dcdb] notice: cpg_send_message retried 25 times", "cpg-retried", "CPG_RETRIES"],
   ["pvestatd[1234]: status update time (12.3 seconds)", "status-update-time", "STATUS_SLOW"],

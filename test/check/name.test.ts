@@ -1,5 +1,6 @@
 /** The node's name: real hosts files and host names, in namespaces. */
 import { needRoot } from "../support/identity.ts";
+import { REPOSITORY } from "../support/native.ts";
 import { codesOf, expectFound, nodeCommand, shell, told } from "./support/run.ts";
 import { expect, test } from "bun:test";
 
@@ -52,6 +53,31 @@ test("a loopback line beside a valid one passes, as with pmxcfs", async () => {
   expect(report.findings[0]?.text).toBe("pve1 resolves to 192.0.2.1");
 });
 
+test("HOSTNAME_LOST: localhost is no name of a node, and gets no other address", async () => {
+  const report = await told(`${named("localhost", "127.0.0.1 localhost\n")}
+    mkdir -p /etc/pve/nodes/pve1
+    ${NAME}`);
+  expectFound(report, "HOSTNAME_LOST", {
+    line: /^this machine is called "localhost", which is not the name of a node$/,
+    fix: /^`pmxcfs-ipc config ls nodes` lists .* Set this node's: `hostnamectl hostname NAME`/,
+    exit: 2,
+  });
+  expect(report.verdict.code).toBe("HOSTNAME_LOST");
+  expect(report.findings.flatMap(({ fix }) => fix ?? [])).toEqual([]);
+});
+
+test("in a chroot the name is that of the rescue system, and is not judged", async () => {
+  const report = await told(`hostname rescue; cd /dev/shm; mkdir upper work root
+    mount -t overlay overlay -o lowerdir=/,upperdir=upper,workdir=work root
+    mkdir -p root${REPOSITORY}; mount --bind ${REPOSITORY} root${REPOSITORY}
+    for place in /dev /proc; do mount --bind $place root$place; done
+    chroot root $CHECK --only name --json || true`);
+  expect(codesOf(report)).toEqual([]);
+  expect(report.findings[0]?.text).toBe(
+    "this is a chroot: rescue is the name of the system around it",
+  );
+});
+
 test("NAME_UNRESOLVED: no address at all", async () => {
   const report = await told(`${named("nowhere-to-be-found", "127.0.0.1 localhost\n")} ${NAME}`);
   expectFound(report, "NAME_UNRESOLVED", {
@@ -92,7 +118,7 @@ test("NODE_DIRECTORY_MISSING: /etc/pve has other nodes only", async () => {
     ${NAME}`);
   expectFound(report, "NODE_DIRECTORY_MISSING", {
     line: /^nodes\/newname does not exist; there are: oldname, other$/,
-    fix: /^Move the files of each guest from .* below nodes\/newname,/,
+    fix: /^To go back: `hostnamectl hostname OLD-NAME`, .* rename-node .* OLD-NAME newname` moves /,
     exit: 1,
   });
 });

@@ -12,8 +12,8 @@ import { filesLeft } from "../../src/tools/check/probes/tree.ts";
 import { openNames } from "../../src/tools/check/proc.ts";
 import { DEFAULT_OPTIONS } from "../../src/tools/check/check.ts";
 import { Session } from "../../src/tools/check/session.ts";
-import { FILE, NODE, nodeTree, writeDatabase } from "./support/database.ts";
-import { check, codesOf } from "./support/run.ts";
+import { FILE, NODE, nodeTree, type Row, writeDatabase } from "./support/database.ts";
+import { check, codesOf, expectFound } from "./support/run.ts";
 
 const PROCESSES = 100;
 const DESCRIPTORS = 20;
@@ -99,4 +99,25 @@ test("a change from the future is judged by the clock of the node that made it",
     const { text } = report.findings.find((finding) => finding.code === code) ?? {};
     if (writer === 2) expect(text).toMatch(/^the clock of node pve2 is \d{3} s ahead of this/);
   }
+});
+
+test("NODE_KEYS_MISSING: pveproxy of this node has no certificate, or an empty key", async () => {
+  const path = join(proc, "keys.db");
+  const rows: Row[] = [
+    ...nodeTree(),
+    [9, 0, FILE, "pve-root-ca.pem", "CA"],
+    [10, 2, FILE, "pve-ssl.key", ""],
+  ];
+  const paths = { database: path, lockFile: `${path}.lock` };
+  writeDatabase(path, rows);
+  expectFound(await check("test-none", { only: ["files"], paths }), "NODE_KEYS_MISSING", {
+    line: new RegExp(`^nodes/${NODE} has no pve-ssl\\.key, pve-ssl\\.pem$`),
+    fix: /^With quorum: `pvecm updatecerts`, then `systemctl restart pveproxy spiceproxy`\.$/,
+    exit: 1,
+  });
+  const database = new Database(path);
+  database.run("UPDATE tree SET data = X'6b' WHERE inode = 10");
+  database.run("INSERT INTO tree VALUES (11, 2, 1, 0, 0, 8, 'pve-ssl.pem', X'6b')");
+  database.close();
+  expect(codesOf(await check("test-none", { only: ["files"], paths }))).toEqual([]);
 });

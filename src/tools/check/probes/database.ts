@@ -17,7 +17,14 @@ import { openBy } from "../proc.ts";
 import { behindLinks, diskFindings } from "./disk.ts";
 import { lockFindings, serversFindings } from "./lock.ts";
 import { replacedFindings } from "./open-file.ts";
-import { changeFromFuture, filesLeft, isMounted, type LastChange, locksHeld } from "./tree.ts";
+import {
+  changeFromFuture,
+  filesLeft,
+  isMounted,
+  keysMissing,
+  type LastChange,
+  locksHeld,
+} from "./tree.ts";
 
 const MiB = 1024 * 1024;
 
@@ -317,7 +324,11 @@ export const filesProbe: Probe = {
   async run(context) {
     const items = await itemsOf(context);
     if (typeof items === "string") return [skip("files", items)];
-    const findings = [...(await filesLeft(context, items)), ...locksHeld(context, items)];
+    const findings = [
+      ...(await filesLeft(context, items)),
+      ...locksHeld(context, items),
+      ...keysMissing(context, items),
+    ];
     if (findings.length > 0) return findings;
     return [pass("files", "no temporary file was left behind, no lock is held")];
   },

@@ -163,6 +163,9 @@ function rewrite(
 
 const RESTART = " && systemctl restart pve-cluster";
 
+/** Names of a machine that has none of its own: systemd's (without /etc/hostname), the kernel's. */
+const NO_NAMES: ReadonlySet<string> = new Set(["", "localhost", "(none)"]);
+
 async function loopback(context: Context, name: string, address: string): Promise<Finding> {
   const { facts, machine } = context;
   const hosts = machine.paths.etcHosts;
@@ -197,14 +200,26 @@ async function nameless(
   return found(code, values, { severity, fix });
 }
 
+/** Whether this is a chroot, as in a rescue system, whose name the machine has. */
+async function isChroot({ machine, left }: Context): Promise<boolean> {
+  const words = ["stat", "-L", "-c", "%d:%i", `${machine.paths.proc}/1/root`, "/"];
+  const { code, out } = await machine.run(words, left());
+  const [init, own] = out.split("\n");
+  return code === 0 && init !== own;
+}
+
 export const nameProbe: Probe = {
   check: "name",
   async run(context) {
     const { machine, facts } = context;
     const name = machine.hostName();
+    if (await isChroot(context)) {
+      return [skip("name", `this is a chroot: ${name} is the name of the system around it`)];
+    }
     const running = await facts.isServed();
     const ours = (await facts.serverKind()) === "pmxcfs-ipc";
     const severity = ours ? "notice" : running ? "warn" : "fail";
+    if (NO_NAMES.has(name)) return [found("HOSTNAME_LOST", { name }, { severity })];
     const budgetMs = Math.round(context.left() * LOOKUP_SHARE);
     const outcome = await machine.run(["getent", "ahosts", name], budgetMs);
     if (outcome.missing) return [skip("name", "getent is not installed")];

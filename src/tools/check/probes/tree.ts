@@ -101,6 +101,24 @@ export async function filesLeft(
   return [found("FILES_LEFT", values, { fix })];
 }
 
+/** What pveproxy needs in the directory of its node. */
+const NODE_KEYS = ["pve-ssl.key", "pve-ssl.pem"];
+
+/** Keys of this node that PVE makes in the directory of every node. */
+export function keysMissing({ machine }: Context, items: readonly SalvagedItem[]): Finding[] {
+  const name = machine.hostName();
+  const present = new Set(
+    items.flatMap(({ path, kind, row }) => {
+      return kind === "directory" || row.data.length > 0 ? path.join("/") : [];
+    }),
+  );
+  // Without the CA this is a tree that PVE has not set up.
+  if (!present.has("pve-root-ca.pem") || !present.has(`nodes/${name}`)) return [];
+  const missing = NODE_KEYS.filter((key) => !present.has(`nodes/${name}/${key}`));
+  if (missing.length === 0) return [];
+  return [found("NODE_KEYS_MISSING", { name, list: missing.join(", ") })];
+}
+
 function lockDirectories(items: readonly SalvagedItem[]): SalvagedItem[] {
   return items.filter(({ path, kind }) => {
     return kind === "directory" && path.length === 3 && path[0] === "priv" && path[1] === "lock";

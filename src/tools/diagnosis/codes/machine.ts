@@ -101,6 +101,20 @@ export const MACHINE_CODES = {
     advice: "corosync removes its own directories at its next start.",
     seen: ["no-space"],
   },
+  HOSTNAME_LOST: {
+    title: "the machine has no name of its own",
+    check: "name",
+    severity: "fail",
+    line: 'this machine is called "{name}", which is not the name of a node',
+    cause:
+      "/etc/hostname is missing or empty, or a program set this name. pmxcfs takes the machine's " +
+      "name for that of its node: it does not start, and under a wrong name no guest is shown.",
+    advice:
+      "`pmxcfs-ipc config ls nodes` lists the names in the tree. Set this node's: `hostnamectl " +
+      "hostname NAME`, then `systemctl restart pve-cluster`. Do not give {name} another address " +
+      "in /etc/hosts.",
+    seen: ["node-name", "service-failed"],
+  },
   NAME_UNRESOLVED: {
     title: "the node name has no address",
     check: "name",
@@ -156,9 +170,21 @@ export const MACHINE_CODES = {
       "The host was renamed. Its guests' files are still under the old name, so the GUI does not " +
       "show them on this node.",
     advice:
-      "Move the files of each guest from nodes/OLD-NAME/qemu-server and lxc to the same " +
-      "directories below nodes/{name}, with mv, one by one (a VMID may exist only once).",
+      "To go back: `hostnamectl hostname OLD-NAME`, then `systemctl restart pve-cluster`. To " +
+      "keep the new name: `pmxcfs-ipc config rename-node --mount /etc/pve OLD-NAME {name}` " +
+      "moves the files of the guests, one by one; it needs quorum.",
     seen: ["proxy-key", "no-such-entry", "empty-after-rename"],
+  },
+  NODE_KEYS_MISSING: {
+    title: "this node has no key for its web interface",
+    check: "files",
+    severity: "warn",
+    line: "nodes/{name} has no {list}",
+    cause:
+      "pveproxy does not start without them. An interrupted join, a rename of the host, or a " +
+      "removal by hand leaves a node without. The IPC does not need them.",
+    advice: "With quorum: `pvecm updatecerts`, then `systemctl restart pveproxy spiceproxy`.",
+    seen: ["proxy-key"],
   },
   CLOCK_BACKWARDS: {
     title: "the clock went backwards",

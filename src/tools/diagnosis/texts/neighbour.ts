@@ -97,10 +97,11 @@ export const NEIGHBOUR_TEXTS: readonly ErrorText[] = [
         signs: /permission denied/,
       },
       {
-        text: "Key and certificate are missing or do not match: `pvecm updatecerts --force`.",
-        check: "/etc/pve/local is there, pve-ssl.key is not",
+        text: "Key and certificate do not match: `pvecm updatecerts --force`.",
+        check: "`ls -l /etc/pve/local/` shows both",
         signs: /mismatch|chain/,
       },
+      { code: "NODE_KEYS_MISSING", check: "/etc/pve/local is there, pve-ssl.key is not" },
     ],
   },
   {

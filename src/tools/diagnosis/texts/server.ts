@@ -169,6 +169,7 @@ export const SERVER_TEXTS: readonly ErrorText[] = [
     causes: [
       { code: "NAME_LOOPBACK", check: "/etc/hosts has the name in a line with 127.0.1.1" },
       { code: "NAME_UNRESOLVED", check: "`getent ahosts $(hostname)` prints nothing" },
+      { code: "HOSTNAME_LOST", check: "`hostname` says localhost", signs: /name 'localhost'/ },
       {
         code: "NAME_SLOW",
         check: "`getent ahosts $(hostname)` takes seconds: a DNS server does not answer",
