@@ -3,6 +3,7 @@
  * loop has to poll. It polls in a tight loop for as long as a polling server needs, then once per
  * turn of the loop (so that a server in the same process runs), then at growing intervals.
  */
+import { nextTurn } from "../base/turns.ts";
 
 /** Time to poll in a tight loop: a polling server answers within it. */
 const SPIN_MS = 0.015;
@@ -12,10 +13,6 @@ const EAGER_MS = 1;
 const MAX_PAUSE_MS = 8;
 /** Polling interval of a blocking wait. */
 const BLOCKING_PAUSE_MS = 0.1;
-
-function nextTurn(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
-}
 
 /** Calls `look` in a tight loop for some microseconds, until it returns something. */
 export function spinFor<T>(look: () => T | undefined): T | undefined {

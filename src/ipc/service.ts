@@ -5,6 +5,7 @@
  */
 import { counted } from "../base/counted.ts";
 import { Errno } from "../base/errno.ts";
+import { TimeSlices } from "../base/turns.ts";
 import type { Directory } from "../platform/files.ts";
 import { collectSoon } from "../platform/idle.ts";
 import { sweepStaleDirectories } from "../shm/stale-directories.ts";
@@ -30,7 +31,6 @@ import {
 import { RingDisposal } from "./scheduling/ring-disposal.ts";
 import { TURN_MS } from "./scheduling/run-queue.ts";
 import { Scheduler } from "./scheduling/scheduler.ts";
-import { nextTurn } from "./scheduling/time-sliced-queue.ts";
 import { ConnectionSetup, type Established } from "./setup/connection-setup.ts";
 import { acceptance } from "./setup/handshake.ts";
 import { listen, type Listener, type ListenFailure, openShm } from "./setup/listener.ts";
@@ -227,12 +227,10 @@ export class Service {
 
   /** Calls `action` for each connection, for at most 2 ms per turn of the event loop. */
   async #inSlices(action: (connection: Connection) => void): Promise<void> {
-    let sliceEnd = performance.now() + TURN_MS;
+    const slices = new TimeSlices(TURN_MS);
     for (const connection of this.#connections) {
       action(connection);
-      if (performance.now() < sliceEnd) continue;
-      await nextTurn();
-      sliceEnd = performance.now() + TURN_MS;
+      if (slices.isOver) await slices.next();
     }
   }
 

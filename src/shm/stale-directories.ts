@@ -12,6 +12,7 @@ import { errorCode } from "../base/error-text.ts";
 import { readFileSync, readlinkSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { Errno } from "../base/errno.ts";
+import { TimeSlices } from "../base/turns.ts";
 import { closeDescriptor, type Directory, lockFile, namesIn } from "../platform/files.ts";
 import { isAlive } from "../platform/processes.ts";
 import { parseDirectoryName, ringFileNames, SHM } from "./ring-directory.ts";
@@ -189,14 +190,9 @@ export async function sweepStaleDirectories(
 ): Promise<number> {
   const stale = new StaleDirectories(shm);
   let removed = 0;
-  let sliceEnd = performance.now() + SLICE_MS;
+  const slices = new TimeSlices(SLICE_MS);
   for (const name of stale.names()) {
-    if (performance.now() >= sliceEnd) {
-      await new Promise((resolve) => {
-        setImmediate(resolve);
-      });
-      sliceEnd = performance.now() + SLICE_MS;
-    }
+    if (slices.isOver) await slices.next();
     if (isStopped()) break;
     const liveness = await stale.livenessOf(name);
     if (isStopped()) break;

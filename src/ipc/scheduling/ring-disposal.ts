@@ -3,9 +3,10 @@
  * pages, which takes 0.4 ms for the smallest rings, and a client that reconnects at once should not
  * wait for that.
  */
+import { nextTurn } from "../../base/turns.ts";
 import type { RingDirectory } from "../../shm/ring-directory.ts";
 import type { JobOwner } from "./fair-queue.ts";
-import { nextTurn, TimeSlicedQueue } from "./time-sliced-queue.ts";
+import { TimeSlicedQueue } from "./time-sliced-queue.ts";
 
 /** After this delay, a client that hung up has usually unmapped its rings. */
 const DELAY_MS = 2;

@@ -10,13 +10,6 @@ export interface QueuedJob {
   readonly peer: JobOwner;
 }
 
-/** Resolves in the next turn of the event loop. */
-export function nextTurn(): Promise<void> {
-  return new Promise((resolve) => {
-    setImmediate(resolve);
-  });
-}
-
 export class TimeSlicedQueue<T extends QueuedJob> {
   readonly #msPerTurn: number;
   readonly #work: (job: T) => void;

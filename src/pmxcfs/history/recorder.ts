@@ -6,6 +6,7 @@
  */
 import type { Log } from "../../base/log.ts";
 import { LogOnce } from "../../base/log-once.ts";
+import { TimeSlices } from "../../base/turns.ts";
 import { pathOf, type Entry, type Memdb } from "../state/memdb.ts";
 import { follow, type Author, type HistoryChange, type LastKnown } from "./change.ts";
 import { HistoryCollector } from "./collector.ts";
@@ -188,12 +189,11 @@ export class HistoryRecorder implements AsyncDisposable {
     const { memdb } = this.#options;
     // Found before, or changed since: after a failure they wait and are not written yet.
     for (const change of this.#unwritten()) follow(known, change);
-    let sliceEnd = performance.now() + SLICE_MS;
+    const slices = new TimeSlices(SLICE_MS);
     /** True when changes may have come meanwhile. */
     const pause = async (): Promise<boolean> => {
-      if (performance.now() < sliceEnd) return false;
-      await new Promise((resolve) => setImmediate(resolve));
-      sliceEnd = performance.now() + SLICE_MS;
+      if (!slices.isOver) return false;
+      await slices.next();
       return true;
     };
     const entries: Entry[] = [];
