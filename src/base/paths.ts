@@ -3,6 +3,9 @@
 /** The service name of pmxcfs (server.c), to which PVE's clients connect. */
 export const PVE_SERVICE = "pve2";
 
+/** The systemd unit of a node's pmxcfs. */
+export const NODE_UNIT = "pve-cluster.service";
+
 /** What pmxcfs uses; the C server has no options for them. */
 export const PVE = {
   mount: "/etc/pve",

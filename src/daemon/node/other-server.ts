@@ -4,6 +4,7 @@
  * that.
  */
 import { constants, readdirSync, statSync, type Stats } from "node:fs";
+import { NODE_UNIT } from "../../base/paths.ts";
 import { DAEMON_FD } from "../../platform/daemonize.ts";
 import { readRegularFile } from "../../platform/regular-file.ts";
 import { commandOf, isAlive } from "../../platform/processes.ts";
@@ -87,7 +88,7 @@ function describe(pid: number): string {
     .filter((word) => word.startsWith("-") && !word.startsWith(DAEMON_FD));
   const started = statSync(`/proc/${pid}`, { throwIfNoEntry: false })?.mtime;
   const since = started === undefined ? "" : `, since ${started.toISOString()}`;
-  const byHand = text(`/proc/${pid}/cgroup`).includes("pve-cluster.service")
+  const byHand = text(`/proc/${pid}/cgroup`).includes(NODE_UNIT)
     ? ", started by systemd"
     : `, started by hand${options.length === 0 ? "" : ` with ${options.join(" ")}`}`;
   return `pid ${pid}${since}${byHand}`;

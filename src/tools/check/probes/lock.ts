@@ -2,6 +2,7 @@
  * The servers of the node's database: a process that holds pmxcfs's lock and does not serve, a
  * server that prevents the start of the service, and two servers that write the same file.
  */
+import { NODE_UNIT } from "../../../base/paths.ts";
 import { lockHoldersIn } from "../../../platform/proc-locks.ts";
 import { STARTED_BY_HAND } from "../../diagnosis/codes/listener.ts";
 import { type Finding, found } from "../finding.ts";
@@ -10,8 +11,6 @@ import { descriptorNames, flocksOf, type ProcessInfo, readProcess, writersOf } f
 
 /** Programs that may be ended for holding pmxcfs's lock. */
 const SERVERS = /\/(pmxcfs|pmxcfs-ipc)( \(deleted\))?$/;
-
-const NODE_UNIT = "pve-cluster.service";
 
 /**
  * The descriptor by which `pid` has this file open. find(1), a child, compares device and inode,

@@ -3,13 +3,13 @@
  */
 import { counted } from "../../../base/counted.ts";
 import { maskSecrets } from "../../../base/mask-secrets.ts";
+import { NODE_UNIT } from "../../../base/paths.ts";
 import { explain } from "../../diagnosis/explain.ts";
 import { type Finding, found, pass, skip } from "../finding.ts";
 import type { Context, Probe } from "../probe.ts";
 import { parseKeys } from "../proc.ts";
 import { unitFailed } from "./lock.ts";
 
-const NODE_UNIT = "pve-cluster.service";
 /** The units that may serve a node. */
 export const UNITS: readonly string[] = [NODE_UNIT, "pmxcfs-ipc.service"];
 
