@@ -1,6 +1,7 @@
 /**
  * Rows of the mount: each side's server runs in its own private node. One process works on files of
- * its /etc/pve, or makes IPC round trips; another may write files at the same time.
+ * its /etc/pve, or makes IPC round trips; another may write files at the same time. The requests of
+ * PVE's daemons are measured here as on a node: without a directory that has to be checked.
  */
 import { native } from "../test/support/native.ts";
 import { PrivateNode } from "../test/support/private-node.ts";
@@ -8,7 +9,8 @@ import type { LoadResult } from "../test/support/qb-load.ts";
 import type { Effort } from "./measure.ts";
 import { costSince, costsOf } from "./process.ts";
 import type { Measured, MountScenario } from "./scenario.ts";
-import type { Side } from "./target.ts";
+import type { TaskSide } from "./target.ts";
+import { fillTree } from "./tree.ts";
 
 /** The output of mount-load; times in us. */
 interface MountLoad {
@@ -20,6 +22,10 @@ interface MountLoad {
 
 /** The directory on the mount that the load works in. */
 const DIRECTORY = "/etc/pve/bench";
+/** The name of a private node. */
+const NODE = "pve1";
+/** qb-load's flags of GET_FS_VERSION. */
+const GET_FS_VERSION = ["--id", "1"];
 
 /** A node whose mount is served; disposing it ends the server. */
 export class ServedNode implements AsyncDisposable {
@@ -32,26 +38,40 @@ export class ServedNode implements AsyncDisposable {
   }
 
   /** Starts our server, or the C server's file under the same name. */
-  static async start(side: Side, scenario: MountScenario, cServer: string): Promise<ServedNode> {
+  static async start(
+    side: TaskSide,
+    scenario: MountScenario,
+    cServer: string,
+  ): Promise<ServedNode> {
     const node = await PrivateNode.start();
     try {
       const words = side === "c" ? [] : (scenario.options ?? []);
       if (side === "c") await node.sh(`rm /run/bin/pmxcfs; ln -s ${cServer} /run/bin/pmxcfs`);
       await node.sh(`pmxcfs -l ${words.join(" ")} && until readlink /etc/pve/local; do :; done`);
       await node.sh(`mkdir ${DIRECTORY}`);
-      return new ServedNode(node, await node.sh("cat /run/pve-cluster.pid"));
+      const served = new ServedNode(node, await node.sh("cat /run/pve-cluster.pid"));
+      const { guests, prepare } = scenario;
+      if (guests !== undefined) fillTree(node.path("/etc/pve"), NODE, guests);
+      if (prepare !== undefined) await served.#ask(prepare, ["--requests", "1"]);
+      return served;
     } catch (error) {
       await node[Symbol.asyncDispose]();
       throw error;
     }
   }
 
-  async measure({ operation, beside }: MountScenario, { loadMs }: Effort): Promise<Measured> {
+  /** Bytes of the answer to the scenario's request. */
+  async answerBytes({ flags = GET_FS_VERSION }: MountScenario): Promise<number> {
+    return (await this.#ask(flags, ["--requests", "1"])).answer_bytes;
+  }
+
+  async measure(scenario: MountScenario, { loadMs }: Effort): Promise<Measured> {
+    const { operation, beside, flags = GET_FS_VERSION } = scenario;
     const besides = beside === undefined ? undefined : this.#node.run(mountLoad(beside, loadMs));
     const before = costsOf(this.#process);
     const measured =
       operation === "ipc"
-        ? await this.#roundTrips(loadMs)
+        ? await this.#roundTrips(flags, loadMs)
         : await this.#operations(operation, loadMs);
     const { cpuNs } = costSince(this.#process, before);
     await besides;
@@ -67,13 +87,21 @@ export class ServedNode implements AsyncDisposable {
     return { perSecond, p50: p50 * 1000, p99: p99 * 1000, count: operations };
   }
 
-  async #roundTrips(ms: number): Promise<Measured & { count: number }> {
-    const load = [native("qb-load"), "pve2", "--ms", String(ms), "--id", "1"];
-    const { stdout, stderr } = await this.#node.run(load, ms + 30_000);
-    if (stdout === "") throw new Error(`round trips: ${stderr}`);
-    const { requests, per_second: perSecond, ...times } = JSON.parse(stdout) as LoadResult;
+  async #roundTrips(flags: readonly string[], ms: number): Promise<Measured & { count: number }> {
+    const load = await this.#ask(flags, ["--ms", String(ms)], ms);
+    const { requests, per_second: perSecond, ...times } = load;
     const { p50_ns: p50, p99_ns: p99, p999_ns: p999, max_ns: max } = times;
     return { perSecond, p50, p99, p999, max, count: requests };
+  }
+
+  /** Runs qb-load in the node. */
+  async #ask(flags: readonly string[], amount: readonly string[], ms = 0): Promise<LoadResult> {
+    const words = [native("qb-load"), "pve2", ...flags, ...amount];
+    const { stdout, stderr } = await this.#node.run(words, ms + 30_000);
+    if (stdout === "") throw new Error(`${words.join(" ")}: ${stderr}`);
+    const load = JSON.parse(stdout) as LoadResult;
+    if (load.errors + load.mismatches === 0) return load;
+    throw new Error(`${words.join(" ")}: ${stdout}`);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -172,24 +172,33 @@ async function onFreshServers(
   return runs;
 }
 
-/** Runs each side on its own node, alternately. */
+/**
+ * Runs each server on its own node, alternately. Round trips without a second load also have the
+ * floor, which needs no node.
+ */
 async function onMounts(
   scenario: MountScenario,
   effort: Effort,
   cServer: string | undefined,
 ): Promise<Runs> {
   const runs: Runs = { c: [], ours: [], floor: [] };
-  await using nodes = new AsyncDisposableStack();
-  const sides = new Map<Side, ServedNode>();
+  await using started = new AsyncDisposableStack();
+  const sides = new Map<Side, (effort: Effort) => Promise<Measured>>();
   for (const side of cServer === undefined ? (["ours"] as const) : SIDES) {
-    sides.set(side, nodes.use(await ServedNode.start(side, scenario, cServer ?? "")));
+    const node = started.use(await ServedNode.start(side, scenario, cServer ?? ""));
+    sides.set(side, (how) => node.measure(scenario, how));
+    if (side !== "ours" || scenario.operation !== "ipc" || scenario.beside !== undefined) continue;
+    const floor = await startFloor(await node.answerBytes(scenario));
+    started.defer(() => stopAll([floor]));
+    const { name, group, flags = [] } = scenario;
+    sides.set("floor", (how) => measureLoad(floor, { kind: "load", name, group, flags }, how));
   }
   // Bun's compiler threads are busy for seconds, and take the processors of a small host.
   const warm = { ...effort, loadMs: MOUNT_WARM_UP * effort.loadMs };
-  for (const node of sides.values()) await node.measure(scenario, warm);
+  for (const measure of sides.values()) await measure(warm);
   for (let round = 0; round < effort.rounds; round++) {
     for (const side of order([...sides.keys()], round)) {
-      const measured = await sides.get(side)?.measure(scenario, effort);
+      const measured = await sides.get(side)?.(effort);
       if (measured !== undefined) runs[side].push(measured);
     }
   }

@@ -101,8 +101,14 @@ export interface FilesScenario extends Named {
 /** The load of one process on the mount of a node without a cluster. */
 export interface MountScenario extends Named {
   readonly kind: "mount";
-  /** An operation of test/native/mount-load.c, or `ipc`: round trips of GET_FS_VERSION. */
+  /** An operation of test/native/mount-load.c, or `ipc`: round trips of one client. */
   readonly operation: string;
+  /** For `ipc`: qb-load flags of the request; default: GET_FS_VERSION. */
+  readonly flags?: readonly string[];
+  /** For `ipc`: as in LoadScenario. */
+  readonly prepare?: readonly string[];
+  /** Guests that are made on the mount first. */
+  readonly guests?: number;
   /** The operation of a second process at the same time. */
   readonly beside?: string;
   /** Options of our server; the C server gets none. */

@@ -191,7 +191,7 @@ function asking(id: number, body: Buffer): string[] {
 }
 
 /** All twelve requests as PVE's daemons send them, on a tree with this many guests. */
-function requests(guests: number): Scenario[] {
+function requests(guests: number): LoadScenario[] {
   const ask = (name: string, id: number, body: Buffer, more: Partial<LoadScenario> = {}) => ({
     kind: "load" as const,
     group: `requests, ${guests} guests`,
@@ -226,6 +226,19 @@ function requests(guests: number): Scenario[] {
   ];
 }
 
+/** The same on the mount of a node. */
+function asOnNode({
+  name,
+  flags,
+  prepare = [],
+  guests = 0,
+  goals = [],
+}: LoadScenario): MountScenario {
+  const group = `requests on a mount, ${guests} guests`;
+  const first = prepare.length === 0 ? {} : { prepare };
+  return onMount("ipc", { name: `mount: ${name}`, group, flags, guests, goals, ...first });
+}
+
 const STATUS = Buffer.concat([fixed("bench"), Buffer.from("value\0")]);
 const RRD = Buffer.concat([fixed("rrd/pve-vm-9.0/100"), Buffer.from("500:web:running:0:1\0")]);
 const MESSAGE = Buffer.from("\x06\x05\x06root\0bench\0a message of some length\0", "latin1");
@@ -256,4 +269,5 @@ export const SCENARIOS: readonly Scenario[] = [
   ...MOUNT,
   ...requests(200),
   ...requests(2000),
+  ...requests(200).map(asOnNode),
 ];

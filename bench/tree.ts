@@ -11,18 +11,23 @@ const STORAGE = ["dir: local", "path /var/lib/vz", "content iso,vztmpl,backup", 
 /** Writes a tree with `guests` guests, half of them containers. The caller removes it. */
 export function makeTree(guests: number): string {
   const root = mkdtempSync(join(tmpdir(), "pmxcfs-ipc-bench-"));
-  const node = join(root, "nodes", NODE);
-  for (const name of ["priv", "qemu-server", "lxc"]) {
-    mkdirSync(join(node, name), { recursive: true });
+  fillTree(root, NODE, guests);
+  return root;
+}
+
+/** Writes that tree into `root`, an empty directory or the mount of the node `name`. */
+export function fillTree(root: string, name: string, guests: number): void {
+  const node = join(root, "nodes", name);
+  for (const part of ["priv", "qemu-server", "lxc"]) {
+    mkdirSync(join(node, part), { recursive: true });
   }
-  mkdirSync(join(root, "priv"));
+  mkdirSync(join(root, "priv"), { recursive: true });
   writeFileSync(join(root, "storage.cfg"), STORAGE.repeat(20));
   writeFileSync(join(root, "priv", "token.cfg"), tokens());
   for (let i = 0; i < guests; i++) {
     const kind = i % 2 === 0 ? "qemu-server" : "lxc";
     writeFileSync(join(node, kind, `${100 + i}.conf`), guestConfig(100 + i));
   }
-  return root;
 }
 
 /** A tree with `files` files of 720 bytes, to measure memory and the time to the first answer. */
