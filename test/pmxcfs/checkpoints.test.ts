@@ -121,7 +121,8 @@ describe("checkpoints", () => {
       await new Promise(setImmediate);
     }
     expect(emptied).toBe(3);
-    expect(most).toBeLessThan(64 * checkpoints.longWalBytes);
+    // However late the thread is: pages of changes are estimated, and two checkpoints may follow.
+    expect(most).toBeLessThan(8 * checkpoints.longWalBytes);
     expect(log.lines.filter((line) => line.includes("-wal has"))).toEqual([]);
   });
 

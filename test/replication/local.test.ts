@@ -10,9 +10,12 @@ const CHANGES = 60;
 
 /** A store that is locked at first; a change takes a millisecond. */
 function slowStore() {
-  const state = { isLocked: true, applied: [] as string[] };
+  const state = { isLocked: true, isEmptying: false, applied: [] as string[] };
   const tree = {
     memdb: new Memdb(),
+    get isEmptying(): boolean {
+      return state.isEmptying;
+    },
     apply({ path }: TreeCommand): number {
       if (state.isLocked) return Errno.EBUSY;
       for (const until = performance.now() + 1; performance.now() < until;);
@@ -71,4 +74,23 @@ test("at a stop a change that still waits is neither made nor answered", async (
   expect(await later).toBe(0);
   expect(answers).toEqual([]);
   expect(state.applied).toEqual(["later"]);
+});
+
+test("a change waits for our own checkpoint as long as it takes, for others 3 s", async () => {
+  const [checkpointed, locked] = [slowStore(), slowStore()];
+  const status = { set: (): 0 => 0 };
+  const options = { status, clusterLog: { add: () => {} } };
+  const patient = new LocalReplicator({ ...options, tree: checkpointed.tree });
+  const other = new LocalReplicator({ ...options, tree: locked.tree });
+  checkpointed.state.isEmptying = true;
+  const answers = ["a", "b"].map(async (path) => await patient.propose({ kind: "mkdir", path }));
+  expect(await other.propose({ kind: "mkdir", path: "a" })).toBe(Errno.EIO);
+  // By now they have waited for as long. Their time begins when the checkpoint has ended.
+  checkpointed.state.isEmptying = false;
+  const late = other.propose({ kind: "mkdir", path: "b" });
+  locked.state.isLocked = false;
+  expect(await late).toBe(0);
+  checkpointed.state.isLocked = false;
+  expect(await Promise.all(answers)).toEqual([0, 0]);
+  expect(checkpointed.state.applied).toEqual(["a", "b"]);
 });

@@ -1,7 +1,8 @@
 /**
  * Changes of a node without a cluster: each is applied at once, with writer 0 and the present time.
  * While another process holds the database's write lock, changes wait in order, without blocking
- * the event loop, and fail with EIO after 3 s. C counterpart: cfs-plug-memdb.c without dfsm.
+ * the event loop, and fail with EIO after 3 s. While our own checkpoint lets them wait, they wait
+ * as long as the disk takes, as with C. C counterpart: cfs-plug-memdb.c without dfsm.
  */
 import { Errno } from "../../base/errno.ts";
 import { CfsLimits, ReplicationLimits } from "../../base/limits.ts";
@@ -52,11 +53,11 @@ function sizeWithoutData(command: TreeCommand): number {
 /** Changes that waited are applied for this long in one turn of the event loop. */
 const RETRY_TURN_MS = 1;
 
-/** A change that waits for the database's write lock. */
+/** A change that waits for the database. */
 interface Waiting {
   readonly command: TreeCommand;
   readonly request: number | undefined;
-  readonly deadlineMs: number;
+  readonly sinceMs: number;
   readonly answer: (outcome: number) => void;
 }
 
@@ -67,6 +68,8 @@ export class LocalReplicator implements Replicator, Disposable {
   readonly #clusterLog: LocalReplicatorOptions["clusterLog"];
   readonly #clock: () => number;
   readonly #waiting: Waiting[] = [];
+  /** When changes last waited for our own checkpoint. */
+  #emptyingMs = 0;
   #timer: Timer | undefined;
   #isScheduled = false;
 
@@ -135,8 +138,7 @@ export class LocalReplicator implements Replicator, Disposable {
         signal?.removeEventListener("abort", abort);
         resolve(outcome);
       };
-      const deadlineMs = performance.now() + ReplicationLimits.lockedDatabaseMs;
-      const waiting = { command: kept(command), request, deadlineMs, answer };
+      const waiting = { command: kept(command), request, sinceMs: performance.now(), answer };
       this.#waiting.push(waiting);
       signal?.addEventListener("abort", abort, { once: true });
       this.#timer ??= setInterval(() => this.#retry(), ReplicationLimits.lockedRetryMs);
@@ -155,12 +157,18 @@ export class LocalReplicator implements Replicator, Disposable {
       if (now >= until) return this.#retrySoon();
       const outcome =
         tree === undefined ? Errno.EROFS : this.#apply(tree, next.command, next.request);
-      if (outcome === Errno.EBUSY && now < next.deadlineMs) return;
+      if (outcome === Errno.EBUSY && now < this.#deadline(next, now)) return;
       this.#waiting.shift();
       next.answer(outcome === Errno.EBUSY ? Errno.EIO : outcome);
     }
     clearInterval(this.#timer);
     this.#timer = undefined;
+  }
+
+  /** Until when this change waits: only the time in which others kept us from writing counts. */
+  #deadline({ sinceMs }: Waiting, now: number): number {
+    if (this.#tree?.isEmptying === true) this.#emptyingMs = now;
+    return Math.max(sinceMs, this.#emptyingMs) + ReplicationLimits.lockedDatabaseMs;
   }
 
   #retrySoon(): void {

@@ -119,6 +119,10 @@ export class BatchingWriter implements RowWriter {
     };
   }
 
+  get isEmptying(): boolean {
+    return this.#database.isEmptying;
+  }
+
   journalWhenLocked(): void {
     this.#journalWhenLocked = true;
   }

@@ -5,8 +5,10 @@
  *
  * SQLite begins the WAL anew only after a checkpoint that moved all of it. While changes go on, a
  * checkpoint beside them never does, and the WAL would grow without bound. From 16 MiB on changes
- * therefore wait during a checkpoint that truncates it (`writersWait`). The log names a reader that
- * even then keeps the WAL from being emptied.
+ * therefore wait during a checkpoint that truncates it (`writersWait`). They also wait when they
+ * have added 16 MiB since a checkpoint began, as on a disk whose fsync takes seconds: in C the
+ * change itself checkpoints, so that none is faster than the disk. The log names a reader that
+ * keeps even a waiting WAL from being emptied.
  */
 import { statSync } from "node:fs";
 import { commandOf } from "../../platform/processes.ts";
@@ -35,7 +37,10 @@ export const CheckpointLimits = {
   maxAgeMs: 60_000,
   /** Pause after a checkpoint that failed or left pages in the WAL. */
   retryMs: 1_000,
-  /** Changes wait during the checkpoint of a longer WAL; one that is not emptied is logged. */
+  /**
+   * Changes wait during the checkpoint of a longer WAL, and when they have added so much to it
+   * during a checkpoint; one that is not emptied is logged.
+   */
   longWalBytes: 16 * MIB,
   /** A longer WAL is truncated once all its pages are in config.db. */
   keptWalBytes: 4 * MIB,
@@ -89,6 +94,8 @@ export class Checkpointer implements Disposable {
   /** Pages and changes that are not in config.db yet, by our own count. */
   #pages = 0;
   #changes = 0;
+  /** Pages that were written since the running checkpoint began. */
+  #grown = 0;
   #firstChangeMs = 0;
   #lastChangeMs = 0;
   /** No checkpoint is due before this: the last one left pages although nothing was written. */
@@ -112,6 +119,7 @@ export class Checkpointer implements Disposable {
     if (this.#changes === 0) this.#firstChangeMs = now;
     this.#changes++;
     this.#pages += pages;
+    this.#grown += pages;
     this.#lastChangeMs = now;
     if (this.#pages >= this.#limits.pages && now >= this.#notBeforeMs) this.#start("passive");
     else this.#arm(this.#limits.idleMs);
@@ -122,14 +130,20 @@ export class Checkpointer implements Disposable {
     return this.#busy;
   }
 
-  /** True while the thread has, or is about to take, the lock that a change needs. */
+  /**
+   * True while the thread has, or is about to take, the lock that a change needs, and while changes
+   * are too far ahead of it.
+   */
   get writersWait(): boolean {
-    return this.#mode !== "passive" && Atomics.load(this.#running, 0) === 1;
+    const isTruncating = this.#mode !== "passive" && Atomics.load(this.#running, 0) === 1;
+    return isTruncating || (this.#busy && this.#grown * FRAME_BYTES > this.#limits.longWalBytes);
   }
 
   /** Blocks until a running checkpoint has ended, at most for `stopMs`. */
   wait(): void {
     if (this.#busy) Atomics.wait(this.#running, 0, 1, this.#limits.stopMs);
+    // The thread's answer arrives only when the caller no longer blocks.
+    this.#grown = 0;
   }
 
   /** Waits for a running checkpoint, so that the caller's is the last connection to be closed. */
@@ -182,6 +196,7 @@ export class Checkpointer implements Disposable {
     const worker = (this.#worker ??= this.#startThread());
     worker.ref();
     Atomics.store(this.#running, 0, 1);
+    this.#grown = 0;
     const { file, device, inode } = this.#options;
     const job: CheckpointJob = { file, device, inode, mode, running: this.#running };
     return await new Promise((resolve) => {

@@ -151,7 +151,7 @@ export class ConfigDbWriter implements Disposable {
    */
   commit(change: RowChange): 0 | Errno {
     if (this.isUndecided) return this.#refused(UNDECIDED);
-    if (this.#checkpointer.writersWait) return Errno.EBUSY;
+    if (this.isEmptying) return Errno.EBUSY;
     const { begin, commit, rows } = this.#connection;
     try {
       begin.run();
@@ -178,14 +178,19 @@ export class ConfigDbWriter implements Disposable {
     return outcome;
   }
 
+  /** As RowWriter.isEmptying. */
+  get isEmptying(): boolean {
+    return this.#checkpointer.writersWait;
+  }
+
   /** Waits while a long WAL is emptied. */
   *untilWritable(): Steps {
-    while (this.#checkpointer.writersWait) yield WAITS;
+    while (this.isEmptying) yield WAITS;
   }
 
   /** Blocks while the WAL is emptied, for a caller that is about to stop. */
   waitUntilWritable(): void {
-    if (this.#checkpointer.writersWait) this.#checkpointer.wait();
+    if (this.isEmptying) this.#checkpointer.wait();
   }
 
   /** As RowWriter.commitInSteps: a thread writes a long transaction (long-transaction.ts). */

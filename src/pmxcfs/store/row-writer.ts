@@ -120,6 +120,9 @@ export interface RowWriter extends Disposable {
   /** Keeps a copy of the database, with all changes, under a name with `reason` in it; in steps. */
   keepCopy(reason: string): Steps<KeptCopy>;
 
+  /** EBUSY, because what was committed must first be moved on disk: it ends without others. */
+  readonly isEmptying: boolean;
+
   /** Undefined without a database. */
   readonly figures: StoreFigures | undefined;
 }
@@ -131,6 +134,7 @@ export class MemoryRows implements RowWriter {
   root: RootRow = { version: 1, writer: 0, mtime: 0, type: 8 };
   /** Unless 0, commits return this and write nothing. */
   failure: 0 | Errno = 0;
+  isEmptying = false;
 
   commit({ deleted, replaced, root }: RowChange): 0 | Errno {
     if (this.failure !== 0) return this.failure;

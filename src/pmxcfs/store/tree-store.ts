@@ -126,8 +126,8 @@ export class TreeStore implements Disposable {
 
   /** Digest (32 bytes) of the directory at `path` below priv/lock; undefined when there is none. */
   lockDigest(path: string): Buffer | undefined {
-    const entry = this.#lockedAt(path);
-    return entry === undefined ? undefined : lockDigestOf(entry);
+    const entry = isBelowLocks(normalPath(path)) ? this.memdb.find(path) : undefined;
+    return entry?.kind === "directory" ? lockDigestOf(entry) : undefined;
   }
 
   /**
@@ -202,6 +202,11 @@ export class TreeStore implements Disposable {
   /** Figures of the database; undefined without one. */
   get figures(): StoreFigures | undefined {
     return this.#writer.figures;
+  }
+
+  /** As RowWriter.isEmptying. */
+  get isEmptying(): boolean {
+    return this.#writer.isEmptying;
   }
 
   /** Writes every answered change into config.db (fsync). EBUSY, EIO: that is not possible now. */
@@ -382,11 +387,6 @@ export class TreeStore implements Disposable {
     this.orphans.forget(orphans);
     this.memdb.stampRoot(stamp);
     return 0;
-  }
-
-  #lockedAt(path: string): Entry | undefined {
-    const entry = isBelowLocks(normalPath(path)) ? this.memdb.find(path) : undefined;
-    return entry?.kind === "directory" ? entry : undefined;
   }
 
   /** After a load or a sync all locks get their full time again, whatever their mtime. */
