@@ -9,7 +9,7 @@
  * --quick        only the files that take under 2 s (test/times.json), and new files
  * --jobs N       files at a time (2)
  * --beside-load  two busy loops run beside the tests
- * --rounds N     the whole run N times; ends after the first round that fails
+ * --rounds N     the whole run N times; at the end, in how many rounds each file failed
  * --record-times stores the seconds of these files in test/times.json
  */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -113,6 +113,13 @@ function countOf(option: string, word: string): number {
   throw new Error(`--${option}: "${word}" is not a whole number from 1`);
 }
 
+/** One line for each file that failed in at least one round. */
+function summary(failures: ReadonlyMap<string, number>, rounds: number): string {
+  if (failures.size === 0) return `all files passed in ${rounds} of ${rounds} rounds`;
+  const lines = [...failures].map(([path, count]) => `${path} failed in ${count} of ${rounds}`);
+  return ["rounds in which files failed; the others passed in all:", ...lines].join("\n");
+}
+
 async function main(): Promise<number> {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
@@ -131,6 +138,7 @@ async function main(): Promise<number> {
     return 2;
   }
   const loops = values["beside-load"] ? busyLoops() : [];
+  const failures = new Map<string, number>();
   try {
     for (let round = 1; round <= rounds; round++) {
       const started = performance.now();
@@ -145,9 +153,11 @@ async function main(): Promise<number> {
       const label = rounds > 1 ? `round ${round} ` : "";
       const counts = `${passed} passed, ${failed} failed, ${skipped} skipped`;
       console.log(`${label}tests   ${counts} (${seconds} s)`);
-      if (failed !== 0 || interrupt.signal.aborted) return 1;
+      for (const path of bad) failures.set(path, (failures.get(path) ?? 0) + 1);
+      if (interrupt.signal.aborted) return 1;
     }
-    return 0;
+    if (rounds > 1) console.log(summary(failures, rounds));
+    return failures.size === 0 ? 0 : 1;
   } finally {
     for (const loop of loops) loop.kill("SIGKILL");
   }
