@@ -1,4 +1,5 @@
 /** `config import` and `config rename-node`: the commands that write a config.db. */
+import { existsSync } from "node:fs";
 import { PVE } from "../base/paths.ts";
 import { findDatabaseUser } from "../daemon/node/other-server.ts";
 import { importDirectory } from "../pmxcfs/rescue/import.ts";
@@ -53,7 +54,8 @@ export const renameNodeCommand = command({
       "database has either the old name or the new one. If a directory with the new name exists, " +
       "the entries are moved into it; if a name is in both, nothing is changed and the command " +
       "fails. A copy is kept as FILE.bak-TIME. Other places that name the node (corosync.conf, " +
-      "storage.cfg, ha, jobs, the host's own files) are printed.",
+      "storage.cfg, ha, jobs, the host's own files) are printed. A server that starts meanwhile " +
+      "waits.",
     "With --mount it works on a mounted tree, file by file, and needs quorum: each guest exists " +
       "exactly once at any time, and the next run completes an interrupted one.",
   ],
@@ -72,10 +74,13 @@ export const renameNodeCommand = command({
     old: text({ description: "Current name of the node", hint: "OLD", required: true }),
     new: text({ description: "New name of the node", hint: "NEW", required: true }),
   },
-  run: ({ db: file, mount, old, new: name }) => {
+  async run({ db: file, mount, old, new: name }) {
     const db = mount ?? file;
-    const renamed =
-      mount === undefined ? renameNode(file, old, name) : renameMountedNode(mount, old, name);
+    const isAtRest = mount === undefined;
+    if (isAtRest && !existsSync(file)) throw new CommandFailure(`${file}: no such file`);
+    const user = (): string | undefined => findDatabaseUser(file, [process.pid]);
+    using _lock = isAtRest ? await lockDatabase(file, user) : undefined;
+    const renamed = isAtRest ? renameNode(file, old, name) : renameMountedNode(mount, old, name);
     if (typeof renamed === "string") throw new CommandFailure(`${db}: ${renamed}`);
     if (renamed.kept !== undefined) warn(`${db}: a copy is kept as ${renamed.kept}`);
     for (const line of renamed.mentions) warn(`still names ${old}: ${showName(line)}`);

@@ -97,7 +97,7 @@ describe("renameNode", () => {
     const words = ["config", "rename-node", "--db", file, "pve1", "new"];
     const { exitCode, stderr } = Bun.spawnSync([...shell, process.execPath, main, ...words]);
     expect([exitCode, stderr.toString()]).toEqual([1, expect.stringContaining("EFBIG")]);
-    expect(readdirSync(directory.path)).toEqual(["config.db"]);
+    expect(readdirSync(directory.path).toSorted()).toEqual([".pmxcfs.lockfile", "config.db"]);
     expect(readFileSync(file).equals(before)).toBe(true);
   });
 
