@@ -11,6 +11,7 @@ import {
   closeSync,
   readdirSync,
   readFileSync,
+  readlinkSync,
   statSync,
   symlinkSync,
   truncateSync,
@@ -148,6 +149,19 @@ describe("import", () => {
       "-wal already",
     );
     expect(existsSync(file)).toBe(false);
+  });
+
+  test("a file that the first look does not show is not replaced", () => {
+    using directory = new TempDirectory();
+    directory.put("pve/a", "1");
+    const file = directory.at("config.db");
+    // As with a database that is made while the directory is read.
+    symlinkSync(directory.at("unmounted.db"), file);
+    expect(importDirectory(directory.at("pve"), file, { replace: false })).toBe(
+      `${file} already exists`,
+    );
+    expect(readlinkSync(file)).toBe(directory.at("unmounted.db"));
+    expect(readdirSync(directory.path).toSorted()).toEqual(["config.db", "pve"]);
   });
 
   test("refuses two guests of one number, and reports what it left out", () => {

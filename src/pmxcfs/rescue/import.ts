@@ -5,7 +5,7 @@
  */
 import { existsSync, linkSync, renameSync, rmSync } from "node:fs";
 import { compactTime } from "../../base/compact-time.ts";
-import { errorText } from "../../base/error-text.ts";
+import { errorCode, errorText } from "../../base/error-text.ts";
 import { silentLog } from "../../base/log.ts";
 import { Memdb, pathOf } from "../state/memdb.ts";
 import { writeConfigDb, type TreeItem } from "../store/config-writer.ts";
@@ -100,6 +100,24 @@ export function replaceDatabase(draft: string, file: string): string | undefined
   return kept;
 }
 
+/** Errors of link(2) on a file system without hard links. */
+const NO_LINKS: ReadonlySet<string | undefined> = new Set(["EPERM", "EOPNOTSUPP", "ENOSYS"]);
+
+/**
+ * Gives a complete database its name, never that of another file, also of one that a server has
+ * made since the last look. Throws the kernel's error.
+ */
+function placeDatabase(draft: string, file: string): void {
+  try {
+    linkSync(draft, file);
+    rmSync(draft);
+  } catch (error) {
+    if (!NO_LINKS.has(errorCode(error)) || existsSync(file)) throw error;
+    renameSync(draft, file);
+  }
+  syncName(file);
+}
+
 /**
  * Rows for a new database: equal directories give equal rows, in whatever order they are listed.
  */
@@ -134,12 +152,14 @@ export function importDirectory(
     return problem;
   }
   try {
-    const kept = replaceDatabase(draft, file);
+    const kept = options.replace ? replaceDatabase(draft, file) : undefined;
+    if (!options.replace) placeDatabase(draft, file);
     const files = items.filter(({ bytes }) => bytes !== undefined).length;
     return { files, directories: items.length - files, leftOut, kept };
   } catch (error) {
     rmSync(draft, { force: true });
-    return errorText(error);
+    const isMadeNow = !options.replace && errorCode(error) === "EEXIST";
+    return isMadeNow ? `${file} already exists` : errorText(error);
   }
 }
 
