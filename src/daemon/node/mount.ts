@@ -70,6 +70,8 @@ export class Mount {
   private constructor(options: MountOptions) {
     this.#options = options;
     this.fileSystem = new PveFileSystem(options);
+    // If this server is killed now, the next one must not get the mount.
+    options.ledger.onLack = () => this.#forget();
   }
 
   /** Mounts or takes over, and serves. A string says why that failed; nothing is mounted then. */
@@ -234,10 +236,15 @@ export class Mount {
     this.fileSystem.disconnected();
     this.#device = undefined;
     this.#options.ledger.end();
-    if (this.#stored !== undefined) forgetDescriptor(process.env, this.#stored);
-    this.#stored = undefined;
+    this.#forget();
     this.#watchdog?.[Symbol.dispose]();
     this.#watchdog = undefined;
+  }
+
+  /** Has the manager drop the device: the mount ends with this server. */
+  #forget(): void {
+    if (this.#stored !== undefined) forgetDescriptor(process.env, this.#stored);
+    this.#stored = undefined;
   }
 
   /** False when `handOver` cannot succeed; true does not promise that it will. */

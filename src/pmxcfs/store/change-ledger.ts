@@ -40,6 +40,8 @@ export interface ChangeLedgerOptions {
 }
 
 export class ChangeLedger {
+  /** Called when `lacksInodes` becomes true; the sync is stored after that. */
+  onLack: () => void = () => {};
   readonly #options: ChangeLedgerOptions;
   readonly #slot = Buffer.alloc(SLOT_BYTES);
   /** Changes that were stored by servers before this one, by request. */
@@ -187,7 +189,9 @@ export class ChangeLedger {
       this.#guard(() => this.#writeInode(inode, sync, version));
       if (this.#fd !== undefined) return;
     }
+    if (this.#lacksInodes) return;
     this.#lacksInodes = true;
+    this.onLack();
   }
 
   #writeInode(inode: number, sync: number, version: number): void {
