@@ -32,7 +32,7 @@ export function crash(file: string, into: TempDirectory): string {
   const { exitCode } = Bun.spawnSync([
     "sh",
     "-c",
-    `cp ${file}* ${into.path}; rm -f ${into.path}/*-shm`,
+    `cp --preserve=links ${file}* ${into.path}; rm -f ${into.path}/*-shm`,
   ]);
   expect(exitCode).toBe(0);
   return into.at("config.db");

@@ -318,7 +318,7 @@ test.each([
   expect([...again.entries()].map(({ name }) => name)).toEqual(["before", "after"]);
 });
 
-test("a database that cannot be kept leaves its -wal beside no other one", () => {
+test("a database that cannot be copied is kept by name at the stop, with its -wal", () => {
   using directory = new TempDirectory();
   using others = new TempDirectory();
   const theirs = makeDb(others);
@@ -331,11 +331,19 @@ test("a database that cannot be kept leaves its -wal beside no other one", () =>
   for (let second = 0; second < 60; second++)
     mkdirSync(`${file}.replaced-${compactTime(Date.now() + 1000 * second)}`);
   tree[Symbol.dispose]();
-  const names = readdirSync(directory.path).filter((name) => !name.includes("replaced"));
-  expect(names.toSorted()).toEqual([
+  const files = readdirSync(directory.path, { withFileTypes: true }).filter((each) =>
+    each.isFile(),
+  );
+  const names = files.map(({ name }) => name).toSorted();
+  expect(names).toEqual([
     "config.db",
-    expect.stringMatching(/^config\.db-wal\.set-aside-\w+$/),
+    expect.stringMatching(/^config\.db\.replaced-\w+-2$/),
+    expect.stringMatching(/^config\.db\.replaced-\w+-2-wal$/),
   ]);
+  const kept = openTree({ file: directory.at(names[1] ?? ""), log: silentLog });
+  if (typeof kept === "string") throw new Error(kept);
+  using again = kept;
+  expect([...again.entries()].map(({ name }) => name)).toEqual(["ours"]);
   using backend = open({ db: file });
   expect(textOf(backend.memdb.read("storage.cfg")!)).toBe("dir: local\n");
 });

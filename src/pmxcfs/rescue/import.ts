@@ -11,6 +11,7 @@ import { Memdb, pathOf } from "../state/memdb.ts";
 import { writeConfigDb, type TreeItem } from "../store/config-writer.ts";
 import { DirectorySource } from "../store/directory.ts";
 import type { LeftOut } from "../store/directory-folder.ts";
+import { removeServedNames } from "../store/served-names.ts";
 import { syncName } from "../store/upkeep.ts";
 import { guestPath } from "../state/guests.ts";
 import { verifyDatabase } from "./verify.ts";
@@ -96,6 +97,8 @@ export function replaceDatabase(draft: string, file: string): string | undefined
     for (const step of undo.toReversed()) step();
     throw error;
   }
+  // Of a server that was killed: what it served is kept already.
+  removeServedNames(file);
   syncName(file);
   return kept;
 }

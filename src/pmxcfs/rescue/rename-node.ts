@@ -13,6 +13,7 @@ import { demandRegularDatabase, readRegularFile } from "../../platform/regular-f
 import { guestPath, NODE_NAME } from "../state/guests.ts";
 import { readJournal } from "../store/journal.ts";
 import { journalState } from "../store/replay.ts";
+import { demandOwnLog } from "../store/served-names.ts";
 import { readRows } from "../store/sqlite-rows.ts";
 import { highestVersion, RowType, tooWide, type Row } from "../store/tree-rows.ts";
 import { syncToDisk } from "../store/upkeep.ts";
@@ -57,6 +58,7 @@ export function renameNode(file: string, old: string, name: string): RenamedNode
   let database: Database | undefined;
   try {
     demandRegularDatabase(file);
+    demandOwnLog(file);
     database = new Database(file, constants.SQLITE_OPEN_READWRITE);
     // No other process may have it open: a server would not see what changes under it.
     database.run("PRAGMA busy_timeout = 0");

@@ -37,6 +37,7 @@ import { ThreadCopies } from "./thread-copy.ts";
 import type { DatabasePlace } from "./thread-database.ts";
 import { isBusy } from "./row-statements.ts";
 import { type Loss, ServedFile } from "./served-file.ts";
+import { addServedNames, keepAtStop, removeServedNames } from "./served-names.ts";
 import { emptyLog, lostSides, setForeignAside } from "./side-files.ts";
 import { imageOfRoot, pagesOf, type RowChange, type StoreFigures } from "./row-writer.ts";
 import { readRows } from "./sqlite-rows.ts";
@@ -98,6 +99,7 @@ export class ConfigDbWriter implements Disposable {
     this.#connection = connection;
     this.#servedFile = new ServedFile(this.#file, connection, this.#log);
     this.#checkpointer = this.#newCheckpointer();
+    addServedNames(this.#file);
     this.#identityChecks = everySecond(() => {
       this.#checkIdentity();
       this.#checkSides();
@@ -257,9 +259,13 @@ export class ConfigDbWriter implements Disposable {
     this.#identityChecks[Symbol.dispose]();
     this.#checkpointer[Symbol.dispose]();
     this.#copies[Symbol.dispose]();
-    // It may be all that is left of the state that could not be kept.
-    if (this.#notKept) leave(this.#connection, `.set-aside-${compactTime()}`);
-    else disconnect(this.#connection);
+    if (this.#notKept) {
+      keepAtStop(this.#file, this.#log);
+      // The -wal may be all that is left of a file that was overwritten.
+      return leave(this.#connection, `.set-aside-${compactTime()}`);
+    }
+    disconnect(this.#connection);
+    return removeServedNames(this.#file);
   }
 
   /** The open file, for threads that open it again. */
@@ -357,6 +363,7 @@ export class ConfigDbWriter implements Disposable {
         this.#isClosed = true;
       }
       this.#connection = reconnect(this.#file, this.#sync);
+      addServedNames(this.#file);
       this.#servedFile = new ServedFile(this.#file, this.#connection, this.#log);
       this.#isClosed = false;
       this.#log.error(`${what}. All changes are in the database itself now`);
@@ -375,6 +382,7 @@ export class ConfigDbWriter implements Disposable {
     this.#checkpointer[Symbol.dispose]();
     if (happened === "was overwritten") emptyLog(old.sides);
     leave(old);
+    removeServedNames(this.#file);
     this.#connection = connection;
     this.#file = kept;
     this.#servedFile = new ServedFile(kept, connection, this.#log);

@@ -15,6 +15,7 @@ import type { DecodedJournal } from "./journal-format.ts";
 import { keepLoneWal } from "./lone-wal.ts";
 import { journalState, replayed } from "./replay.ts";
 import { rowsOf, type RowWriter } from "./row-writer.ts";
+import { keepReplaced } from "./served-names.ts";
 import { divided, judgeRows, servedRefusal } from "./tree-rules.ts";
 import { highestVersion, loadedEntries, RowType, tooWide, type Row } from "./tree-rows.ts";
 import { TreeStore } from "./tree-store.ts";
@@ -46,6 +47,7 @@ interface Loaded {
 export function openTree(options: OpenTreeOptions): TreeStore | string {
   const { log, now } = options;
   try {
+    keepReplaced(options.file, log);
     keepLoneWal(options.file, log);
   } catch (error) {
     return errorText(error);

@@ -21,6 +21,7 @@ import { basename, dirname, join } from "node:path";
 import { compactTimeWithMs } from "../../base/compact-time.ts";
 import { errorText } from "../../base/error-text.ts";
 import { demandRegularDatabase } from "../../platform/regular-file.ts";
+import { demandOwnLog } from "./served-names.ts";
 import { selectAll } from "./sqlite-rows.ts";
 
 /** Smaller databases are not compacted by themselves. */
@@ -81,6 +82,7 @@ export function compactFile(file: string): Compacted | string {
   if (!existsSync(file)) return "no such file";
   try {
     demandRegularDatabase(file);
+    demandOwnLog(file);
     const before = statSync(file).size;
     // SQLite would delete the -wal beside it, which may have the whole tree (lone-wal.ts).
     if (before <= 1) return "it is empty";

@@ -5,11 +5,15 @@ export const OWN_DATABASE_TEXTS: readonly ErrorText[] = [
   {
     id: "db-replaced",
     title: "config.db was replaced by another file (or was removed) while it is served",
-    patterns: [/\bwas (removed|overwritten|replaced by another file) while it is served/],
+    patterns: [
+      /\bwas (removed|overwritten|replaced by another file) while it is served/,
+      /\b(another file is in its place|it is gone) since the last server was killed/,
+    ],
     meaning:
       "A person or a program removed config.db, overwrote it, or put another file in its place " +
       "while it was served. The server goes on in config.db.replaced-TIME; its next start reads " +
-      "what is then at the path.",
+      "what is then at the path. If it was killed before it noticed that, or if the file was " +
+      "replaced after the kill, the next start keeps what was served under that name.",
     causes: [{ code: "DB_REPLACED", check: "`ls -l /var/lib/pve-cluster/config.db*`" }],
   },
   {
