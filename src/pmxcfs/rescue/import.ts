@@ -11,13 +11,11 @@ import { Memdb, pathOf } from "../state/memdb.ts";
 import { writeConfigDb, type TreeItem } from "../store/config-writer.ts";
 import { DirectorySource } from "../store/directory.ts";
 import type { LeftOut } from "../store/directory-folder.ts";
+import { COMPANIONS, KEPT_AS } from "../store/interrupted-replacement.ts";
 import { removeServedNames } from "../store/served-names.ts";
 import { syncName } from "../store/upkeep.ts";
 import { guestPath } from "../state/guests.ts";
 import { verifyDatabase } from "./verify.ts";
-
-/** Files beside a database that belong to it: SQLite's, and our changes (journal.ts). */
-const COMPANIONS = ["-wal", "-shm", "-journal", ".changes"] as const;
 
 export interface Imported {
   readonly files: number;
@@ -62,7 +60,7 @@ function isTaken(name: string): boolean {
 
 /** A free name beside `file`, for it and its companions. */
 export function freeName(file: string): string {
-  const name = `${file}.bak-${compactTime()}`;
+  const name = `${file}${KEPT_AS}${compactTime()}`;
   for (let count = 1; ; count++) {
     const tried = count === 1 ? name : `${name}-${count}`;
     if (!isTaken(tried)) return tried;
@@ -73,7 +71,8 @@ export function freeName(file: string): string {
  * Puts a complete database in the place of another one, which is kept under the name that is
  * returned; undefined when there was none. The old file gets a second link and stays in its place
  * until it is replaced; its -wal, journal and changes are moved before, since SQLite would apply
- * them to the new one. Throws the kernel's error; then everything is where it was.
+ * them to the new one (store/interrupted-replacement.ts undoes that after a kill). Throws the
+ * kernel's error; then everything is where it was.
  */
 export function replaceDatabase(draft: string, file: string): string | undefined {
   const kept = ["", ...COMPANIONS].some((suffix) => existsSync(file + suffix))

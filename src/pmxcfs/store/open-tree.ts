@@ -10,6 +10,7 @@ import { unixSeconds } from "../../platform/clock.ts";
 import { type Entry, Memdb, type Stamp } from "../state/memdb.ts";
 import { BatchingWriter, type BatchingOptions } from "./batching-writer.ts";
 import { ConfigDbWriter, type ConfigDbWriterOptions } from "./config-db-writer.ts";
+import { undoReplacement } from "./interrupted-replacement.ts";
 import { readJournal, removeJournal, setJournalAside } from "./journal.ts";
 import type { DecodedJournal } from "./journal-format.ts";
 import { keepLoneWal } from "./lone-wal.ts";
@@ -47,6 +48,7 @@ interface Loaded {
 export function openTree(options: OpenTreeOptions): TreeStore | string {
   const { log, now } = options;
   try {
+    undoReplacement(options.file, log);
     keepReplaced(options.file, log);
     keepLoneWal(options.file, log);
   } catch (error) {
