@@ -1,10 +1,20 @@
 /** A config.db that gets another file in its place, from a server that is then killed. */
 import { expect, test } from "bun:test";
-import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync } from "node:fs";
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  utimesSync,
+} from "node:fs";
 import { basename, join } from "node:path";
 import type { Log } from "../../src/base/log.ts";
 import { restoreDatabase } from "../../src/pmxcfs/rescue/backup.ts";
 import { renameNode } from "../../src/pmxcfs/rescue/rename-node.ts";
+import { salvage } from "../../src/pmxcfs/rescue/salvage.ts";
+import { verifyDatabase } from "../../src/pmxcfs/rescue/verify.ts";
 import { openTree } from "../../src/pmxcfs/store/open-tree.ts";
 import { compactFile } from "../../src/pmxcfs/store/upkeep.ts";
 import { makeDb, rememberingLog, TempDirectory } from "./support.ts";
@@ -119,6 +129,24 @@ test("a database that a command replaced after a kill is kept once", () => {
   expect(log.lines).toEqual([]);
 });
 
+test("a -wal that another server has used since with the new file stays that one's", () => {
+  using directory = new TempDirectory();
+  twoDatabases(directory);
+  killed(directory, `fs.renameSync("other.db", "config.db");`);
+  const file = directory.at("config.db");
+  const code = `
+    const database = new (require("bun:sqlite").Database)("config.db");
+    database.run("INSERT INTO tree VALUES (900, 0, 900, 0, 1, 8, 'later', NULL)");
+    process.kill(process.pid, "SIGKILL");`;
+  Bun.spawnSync([process.execPath, "-e", code], { cwd: directory.path });
+  const later = Date.now() / 1000 + 10;
+  utimesSync(`${file}-wal`, later, later);
+  const log = rememberingLog();
+  expect(served(file, log)).toContain("later");
+  expect(log.lines[0]).toContain("another file is in its place since the last server was killed");
+  expect(existsSync(`${keptIn(directory)}-wal`)).toBe(false);
+});
+
 test("commands leave a database alone that has the -wal of another one", () => {
   using directory = new TempDirectory();
   const theirs = twoDatabases(directory);
@@ -128,6 +156,13 @@ test("commands leave a database alone that has the -wal of another one", () => {
   const refused = expect.stringContaining("run `pmxcfs-ipc config flush` first");
   expect(compactFile(file)).toEqual(refused);
   expect(renameNode(directory.at("config.db"), "pve1", "new")).toEqual(refused);
+  const { notes, nodes } = verifyDatabase(file);
+  expect(notes.join("\n")).toContain(
+    "config.db-wal: it is not read, as it is that of another file",
+  );
+  expect(nodes).toEqual(["pve1", "pve2"]);
+  const { items } = salvage(`${file}.served`);
+  expect(items.map(({ name }) => name)).toEqual(["ours"]);
   expect(readdirSync(directory.path).toSorted()).toEqual(before);
   expect(served(file, rememberingLog())).toEqual(theirs);
   expect(renameNode(file, "pve1", "new")).toMatchObject({ guests: 1 });

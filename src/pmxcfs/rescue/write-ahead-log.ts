@@ -4,6 +4,7 @@
  * uncommitted ones too.
  */
 import { counted } from "../../base/counted.ts";
+import { hasForeignLog } from "../store/served-names.ts";
 import { InputFile, type ByteSource } from "../store/sqlite/input-file.ts";
 import { FRAME_HEADER_BYTES, WAL_HEADER_BYTES, WalFrames } from "../store/sqlite/wal-frames.ts";
 import type { Row } from "../store/tree-rows.ts";
@@ -34,11 +35,19 @@ export interface OpenWal extends Disposable {
   readonly frames: WalFrames | undefined;
 }
 
-/** Undefined when there is no -wal; a text when it is not a regular file. */
+/** Undefined when there is no -wal; a text when it is not a regular file, or is not read. */
 export function openWal(path: string): OpenWal | string | undefined {
   const file = InputFile.open(`${path}-wal`);
   if (file === "no such file") return undefined;
   if (typeof file === "string") return file;
+  if (hasForeignLog(path)) {
+    file[Symbol.dispose]();
+    return (
+      "it is not read, as it is that of another file, which a server served until it was killed " +
+      `(\`config export --db ${path}.served\`): a start of pmxcfs-ipc keeps both; the original ` +
+      "pmxcfs would apply it to this file"
+    );
+  }
   const { size, mtimeMs } = file.stamp();
   const wal = WalFrames.open(file);
   const common = { bytes: size, mtime: Math.floor(mtimeMs / 1000), belongs: "unknown" } as const;

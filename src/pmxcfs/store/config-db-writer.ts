@@ -37,7 +37,7 @@ import { ThreadCopies } from "./thread-copy.ts";
 import type { DatabasePlace } from "./thread-database.ts";
 import { isBusy } from "./row-statements.ts";
 import { type Loss, ServedFile } from "./served-file.ts";
-import { addServedNames, keepAtStop, removeServedNames } from "./served-names.ts";
+import { addServedNames, keepByName, removeServedNames } from "./served-names.ts";
 import { emptyLog, lostSides, setForeignAside } from "./side-files.ts";
 import { imageOfRoot, pagesOf, type RowChange, type StoreFigures } from "./row-writer.ts";
 import { readRows } from "./sqlite-rows.ts";
@@ -259,11 +259,8 @@ export class ConfigDbWriter implements Disposable {
     this.#identityChecks[Symbol.dispose]();
     this.#checkpointer[Symbol.dispose]();
     this.#copies[Symbol.dispose]();
-    if (this.#notKept) {
-      keepAtStop(this.#file, this.#log);
-      // The -wal may be all that is left of a file that was overwritten.
-      return leave(this.#connection, `.set-aside-${compactTime()}`);
-    }
+    // The -wal may be all that is left of a file that was overwritten.
+    if (this.#notKept) return leave(this.#connection, `.set-aside-${compactTime()}`);
     disconnect(this.#connection);
     return removeServedNames(this.#file);
   }
@@ -338,6 +335,7 @@ export class ConfigDbWriter implements Disposable {
           `${this.#file} ${happened} while it is served, and the state that is served could not ` +
             `be kept as ${kept} (${errorText(error)}); trying again each second`,
         );
+        keepByName(this.#file, this.#log);
       }
       this.#notKept = true;
     }

@@ -13,6 +13,8 @@ import { behindLinks, InputFile } from "./sqlite/input-file.ts";
 
 const SERVED = ".served";
 const CHUNK_BYTES = 64 * 1024;
+/** Within this time a server notices that another file is in the place of its own. */
+const NOTICED_MS = 2_000;
 
 /** The names beside the file that symlinks lead to, as SQLite has the -wal there. */
 function namesOf(file: string): { real: string; wal: string; served: string; servedWal: string } {
@@ -74,16 +76,33 @@ function isElsewhere(file: string): boolean {
   return existsSync(served) && !isSameFile(served, real);
 }
 
-/** The same with other content. */
+/** The same with other content. Throws the kernel's error. */
 function isReplaced(file: string): boolean {
   const { real, served } = namesOf(file);
   // A copy of the directory, or of config.db in its own place: the -wal belongs to it.
   return isElsewhere(file) && (!existsSync(real) || !isEqual(served, real));
 }
 
+/**
+ * Whether the -wal in its place is that of the file that was served, and of no other: if it was
+ * written to longer after another file was put there than a server takes to notice that, a C server
+ * has used it with that one.
+ */
+function isOldLog(file: string): boolean {
+  const { real, wal, servedWal } = namesOf(file);
+  if (!isSameFile(servedWal, wal)) return false;
+  const putMs = statSync(real, { throwIfNoEntry: false })?.ctimeMs ?? Infinity;
+  return statSync(wal).mtimeMs <= putMs + NOTICED_MS;
+}
+
+/** Whether the -wal beside `file` is another one's. Throws the kernel's error. */
+export function hasForeignLog(file: string): boolean {
+  return isReplaced(file) && isOldLog(file);
+}
+
 /** To be called by a command before SQLite opens the database. Throws, also the kernel's error. */
 export function demandOwnLog(file: string): void {
-  if (!isReplaced(file)) return;
+  if (!hasForeignLog(file)) return;
   throw new Error(
     "another file is in its place since the last server was killed: run " +
       "`pmxcfs-ipc config flush` first, which sets the -wal aside",
@@ -102,8 +121,8 @@ function renamedServed(file: string): string {
     kept = `${name}-${count}`;
   // A kill between any two of these steps is noticed at the next start.
   linkSync(served, kept);
-  // If SQLite has closed the database since, this -wal is in it, and may be older than it.
-  if (isSameFile(servedWal, wal)) {
+  // A -wal that is no longer in its place is in the database, and may be older than it.
+  if (isOldLog(file)) {
     linkSync(servedWal, `${kept}-wal`);
     rmSync(wal);
   }
@@ -126,11 +145,14 @@ export function keepReplaced(file: string, log: Log): void {
   );
 }
 
-/** The same at the stop of a server that had no room for a copy: this one needs none. */
-export function keepAtStop(file: string, log: Log): void {
+/**
+ * To be called by a server that has no room for a copy of what it serves, while another file is in
+ * the place of that: keeps it by name, also if the server is killed then.
+ */
+export function keepByName(file: string, log: Log): void {
   try {
-    if (isElsewhere(file)) log.error(`${file}: what was served is kept as ${renamedServed(file)}`);
+    if (isElsewhere(file)) log.error(`${file}: what is served is kept as ${renamedServed(file)}`);
   } catch (error) {
-    log.error(`${file}: what was served could not be renamed: ${errorText(error)}`);
+    log.error(`${file}: what is served cannot be kept by name, either: ${errorText(error)}`);
   }
 }
