@@ -95,7 +95,8 @@ describe("a failure", () => {
     function* items(): Generator<TreeItem> {
       yield { path: ["a"], bytes: Buffer.from("1"), mtime: 1 };
       // Reads the state before: stands for a disk on which the WAL fits, and the file does not.
-      reader = new Database(`${file}.new-${process.pid}`);
+      const draft = readdirSync(directory.path).find((name) => /\.new-\w+$/.test(name));
+      reader = new Database(directory.at(draft ?? ""));
       reader.run("BEGIN");
       reader.run("SELECT count(*) FROM tree");
     }

@@ -35,6 +35,14 @@ test("the next start finds the entries that were added", () => {
   expect(textOf(backend.memdb.read("storage.cfg")!)).toBe("dir: local\n");
 });
 
+test("a draft that a killed first start left does not prevent the next start", () => {
+  using directory = new TempDirectory();
+  // In a container, both have the same process id.
+  directory.put(`config.db.new-${process.pid}`);
+  using backend = open({ state: directory.path });
+  expect(backend.memdb.find("priv/lock")).toBeDefined();
+});
+
 test("a state directory that cannot be made, or two stores at once, gives one line", () => {
   using directory = new TempDirectory();
   const options = { nodeName: "pve1", log: silentLog };

@@ -4,6 +4,7 @@
  * C counterpart: database.c, bdb_create and backend_write_inode.
  */
 import { Database } from "bun:sqlite";
+import { randomBytes } from "node:crypto";
 import { closeSync, existsSync, openSync, renameSync, rmSync } from "node:fs";
 import { errorText } from "../../base/error-text.ts";
 import { unixSeconds } from "../../platform/clock.ts";
@@ -116,7 +117,8 @@ function checkpointAll(database: Database): void {
 }
 
 function makeDatabase(file: string, fillIn: (database: Database) => void): string | undefined {
-  const draft = `${file}.new-${process.pid}`;
+  // No process id: that of a server in a container is the same again after a kill.
+  const draft = `${file}.new-${randomBytes(4).toString("hex")}`;
   try {
     closeSync(openSync(draft, "wx", 0o600));
     const database = new Database(draft);
