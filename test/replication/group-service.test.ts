@@ -6,9 +6,15 @@ import type { Steps } from "../../src/base/steps.ts";
 import { type CpgCallbacks, CpgGroup } from "../../src/corosync/cpg.ts";
 import { CsError, CsFailure } from "../../src/corosync/cs-error.ts";
 import type { Application, Comparison } from "../../src/pmxcfs/replication/application.ts";
-import { Mode } from "../../src/pmxcfs/replication/events.ts";
+import { type Member, Mode } from "../../src/pmxcfs/replication/events.ts";
 import { Dfsm } from "../../src/pmxcfs/replication/machine.ts";
-import { encodeControl, NO_EPOCH, Type } from "../../src/pmxcfs/replication/message.ts";
+import {
+  decodeControl,
+  encodeControl,
+  encodeNormal,
+  NO_EPOCH,
+  Type,
+} from "../../src/pmxcfs/replication/message.ts";
 import { GroupService } from "../../src/pmxcfs/replication/services/group-service.ts";
 import { eventually } from "../support/eventually.ts";
 
@@ -42,7 +48,10 @@ class FakeCpg {
     await this.leaves();
   }
 
-  mcast(): CsError {
+  readonly sent: Buffer[] = [];
+
+  mcast(message: Uint8Array): CsError {
+    this.sent.push(Buffer.from(message));
     return CsError.OK;
   }
 
@@ -84,7 +93,12 @@ async function nothing(): Promise<void> {
 }
 
 /** A service over `cpg`; `callbacks` has those of its connection. */
-function serviceOver(cpg: FakeCpg, beforeJoin: () => Promise<void>, log: Log = silentLog) {
+function serviceOver(
+  cpg: FakeCpg,
+  beforeJoin: () => Promise<void>,
+  log: Log = silentLog,
+  apply: Application["apply"] = application.apply,
+) {
   const callbacks: CpgCallbacks[] = [];
   spyOn(CpgGroup, "connect").mockImplementation(async (_group, given) => {
     callbacks.push(given);
@@ -94,7 +108,10 @@ function serviceOver(cpg: FakeCpg, beforeJoin: () => Promise<void>, log: Log = s
     name: "notes",
     group: "notes\0",
     log,
-    machineOf: (self) => new Dfsm({ self, application, startedAt: { seconds: 0, ms: 0 } }),
+    machineOf: (self) => {
+      const startedAt = { seconds: 0, ms: 0 };
+      return new Dfsm({ self, application: { ...application, apply }, startedAt });
+    },
     beforeEvent: () => {},
     beforeConfchg: async () => {
       await Promise.resolve();
@@ -103,6 +120,23 @@ function serviceOver(cpg: FakeCpg, beforeJoin: () => Promise<void>, log: Log = s
     lost: () => {},
   });
   return { service, callbacks };
+}
+
+const OTHER: Member = { nodeid: 2, pid: 200 };
+const stamp = { protocol: 1, time: 1 };
+
+/** Begins a synchronisation with OTHER, whose STATE arrives before `meanwhile`, ours after it. */
+async function synchronise(cpg: FakeCpg, callbacks: CpgCallbacks, meanwhile: () => Promise<void>) {
+  const self = { nodeid: cpg.nodeid, pid: cpg.pid };
+  const joined = [self, OTHER].map(({ nodeid, pid }) => ({ nodeid, pid, reason: 1 }));
+  await callbacks.confchg({ members: [self, OTHER], left: [], joined });
+  const request = cpg.sent.splice(0)[0] ?? Buffer.alloc(0);
+  await callbacks.deliver(self, request);
+  const { epoch } = decodeControl(request) ?? { epoch: NO_EPOCH };
+  const state = encodeControl(stamp, { type: Type.state, epoch, body: Buffer.from("x") });
+  await callbacks.deliver(OTHER, state);
+  await meanwhile();
+  await callbacks.deliver(self, cpg.sent.splice(0)[0] ?? Buffer.alloc(0));
 }
 
 test("a change that waits for a join that is refused is answered EBUSY at once", async () => {
@@ -152,6 +186,42 @@ test("another connection is announced when one has ended, as by C, but not at a 
     ]);
     mock.restore();
   }
+});
+
+test("the time of synchronisations has neither the time in step nor that without corosync", async () => {
+  let nowMs = 1000;
+  spyOn(performance, "now").mockImplementation(() => nowMs);
+  const cpg = new FakeCpg(CsError.OK);
+  const { service, callbacks } = serviceOver(cpg, nothing);
+  nowMs += 5000;
+  for (const connection of [0, 1]) {
+    expect(await service.start()).toBeUndefined();
+    const end = callbacks[connection];
+    if (end === undefined) throw new Error("not connected");
+    await synchronise(cpg, end, async () => await Promise.resolve(void (nowMs += 40)));
+    expect(service.mode).toBe(Mode.synced);
+    expect(service.times).toMatchObject({ syncs: connection + 1, syncMs: (connection + 1) * 40 });
+    nowMs += 60_000;
+    end.ended(new CsFailure(CsError.LIBRARY, "corosync stopped"));
+    nowMs += 60_000;
+  }
+});
+
+test("queued changes of others count as theirs when an own message ends the wait", async () => {
+  const cpg = new FakeCpg(CsError.OK);
+  const applied: boolean[] = [];
+  const { service, callbacks } = serviceOver(cpg, nothing, silentLog, () => {
+    applied.push(service.appliesForOthers);
+    return { result: 0 };
+  });
+  expect(await service.start()).toBeUndefined();
+  const connection = callbacks[0];
+  if (connection === undefined) throw new Error("not connected");
+  const change = encodeNormal(stamp, { subtype: 1, count: 1n, body: Buffer.from("x") });
+  await synchronise(cpg, connection, async () => await connection.deliver(OTHER, change));
+  await connection.deliver(OTHER, change);
+  await connection.deliver({ nodeid: cpg.nodeid, pid: cpg.pid }, change);
+  expect(applied).toEqual([true, true, false]);
 });
 
 test("a start that throws leaves no connection, so that it is made again", async () => {

@@ -11,9 +11,17 @@ import type { Confchg } from "../../../corosync/cpg-events.ts";
 import { CpgGroup } from "../../../corosync/cpg.ts";
 import { csErrorName, CsFailure } from "../../../corosync/cs-error.ts";
 import type { NormalSend } from "../application.ts";
-import { type Effect, type Instant, type LeaveReason, type Member, Mode } from "../events.ts";
+import {
+  type Effect,
+  type Instant,
+  type LeaveReason,
+  type Member,
+  Mode,
+  sameMember,
+} from "../events.ts";
 import type { GroupStatus } from "../group-status.ts";
 import type { Dfsm } from "../machine.ts";
+import { decodeHeader, Type } from "../message.ts";
 import { GroupSender } from "./group-sender.ts";
 import { finalizeGroup, joinGroup, leaveGroup } from "./membership.ts";
 import { RejoinPolicy } from "./rejoin-policy.ts";
@@ -74,7 +82,8 @@ export class GroupService implements ClusterService {
   #cpg: CpgGroup | undefined;
   #sender: GroupSender | undefined;
   #syncedSince: number | undefined;
-  #unsyncedSince = performance.now();
+  /** Begin of the synchronisation that is not complete. */
+  #syncingSince: number | undefined;
   readonly #times = { syncs: 0, syncMs: 0, changes: new Histogram() };
   #leaving = false;
   /** Called at the confchg without this process. */
@@ -225,10 +234,16 @@ export class GroupService implements ClusterService {
     this.observer?.({ kind: "message", from, message });
     const machine = this.#machine;
     if (machine === undefined) return undefined;
-    this.#appliesForOthers = from.nodeid !== this.#self?.nodeid;
+    this.#appliesForOthers = !this.#isOwnChange(from, message);
     this.#after(machine.deliver(from, message, instantNow()));
     this.#appliesForOthers = false;
     return machine.holding ? this.#eventEnd() : undefined;
+  }
+
+  /** False for the messages that end a synchronisation: they apply what others sent meanwhile. */
+  #isOwnChange(from: Member, message: Buffer): boolean {
+    const isOwn = this.#self !== undefined && sameMember(from, this.#self);
+    return isOwn && decodeHeader(message)?.type === Type.normal;
   }
 
   async #eventEnd(): Promise<void> {
@@ -279,16 +294,14 @@ export class GroupService implements ClusterService {
   #enter(mode: Mode): void {
     const at = performance.now();
     if (mode === Mode.synced) {
-      if (this.#syncedSince === undefined) {
-        this.#times.syncs++;
-        this.#times.syncMs += at - this.#unsyncedSince;
-      }
-      this.#syncedSince ??= at;
-    } else if (mode === Mode.leave || mode === Mode.versionError) {
+      this.#times.syncs++;
+      this.#times.syncMs += at - (this.#syncingSince ?? at);
+      this.#syncedSince = at;
+      this.#syncingSince = undefined;
+    } else if (mode !== Mode.leave && mode !== Mode.versionError) {
       // `#leave` passes #syncedSince to the policy.
-    } else {
-      if (this.#syncedSince !== undefined) this.#unsyncedSince = at;
       this.#syncedSince = undefined;
+      this.#syncingSince = mode === Mode.start ? undefined : (this.#syncingSince ?? at);
     }
     this.observer?.({ kind: "mode", mode });
   }
