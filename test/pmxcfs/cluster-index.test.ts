@@ -5,13 +5,13 @@
 import { describe, expect, test } from "bun:test";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { silentLog } from "../../src/base/log.ts";
 import { drained } from "../../src/base/steps.ts";
 import { Memdb } from "../../src/pmxcfs/state/memdb.ts";
 import { MemoryRows } from "../../src/pmxcfs/store/row-writer.ts";
 import type { SyncEntry } from "../../src/pmxcfs/store/sync-plan.ts";
 import { TreeStore } from "../../src/pmxcfs/store/tree-store.ts";
 import { Versions } from "../../src/pmxcfs/state/versions.ts";
+import { rememberingLog } from "./support.ts";
 
 const TRACES = join(import.meta.dir, "../golden/cluster");
 
@@ -44,11 +44,15 @@ function entryOf([inode, parent, version, writer, mtime, type, name, data]: Gold
 }
 
 /** A store with the rows of a recorded node, made by a sync of an empty tree. */
-function storeOf(state: NodeState, versions?: (memdb: Memdb) => void): TreeStore {
+function storeOf(
+  state: NodeState,
+  versions?: (memdb: Memdb) => void,
+  log = rememberingLog(),
+): TreeStore {
   const memdb = new Memdb();
   versions?.(memdb);
   const writer = new MemoryRows();
-  const store = new TreeStore({ memdb, entries: new Map(), writer, log: silentLog });
+  const store = new TreeStore({ memdb, entries: new Map(), writer, log });
   expect(drained(store.commitSync([], state.rows.map(entryOf), bytesOf(state.index)))).toBe(true);
   return store;
 }
@@ -105,13 +109,18 @@ describe("the end of a sync", () => {
   });
 
   test("updates that would not give the leader's tree are refused with EIO, with no effect", () => {
-    using store = storeOf(before);
+    const log = rememberingLog();
+    using store = storeOf(before, undefined, log);
     const updates = after.rows.map(entryOf);
     expect(drained(store.commitSync(gone, updates.slice(0, -1), bytesOf(after.index)))).toBe(-5);
     expect(drained(store.commitSync([], updates.slice(1, 3)))).toBe(true);
     const orphan = { ...updates[1]!, inode: 900, parent: 899 };
     expect(drained(store.commitSync([], [orphan]))).toBe(-5);
     expect(store.entry(900)).toBeUndefined();
+    expect(log.lines).toEqual([
+      "new index does not match master index - internal error - the leader's tree is refused",
+      "missing directory inode (inode = 0000000000000383) - the leader's tree is refused",
+    ]);
   });
 
   test("an entry with the same inode keeps its object, and has the new content", () => {

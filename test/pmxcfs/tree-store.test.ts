@@ -29,12 +29,13 @@ function opened(file: string, now: () => number = () => 0): TreeStore {
   return tree;
 }
 
-function inMemory(now: () => number = () => 0): { store: TreeStore; rows: MemoryRows } {
+function inMemory(now: () => number = () => 0) {
   const rows = new MemoryRows();
   const memdb = new Memdb();
   memdb.stampRoot({ version: 1, writer: 0, mtime: 0 });
   const entries = new Map();
-  return { rows, store: new TreeStore({ memdb, entries, writer: rows, log: silentLog, now }) };
+  const log = rememberingLog();
+  return { rows, log, store: new TreeStore({ memdb, entries, writer: rows, log, now }) };
 }
 
 const made = (store: TreeStore, ...commands: TreeCommand[]): number[] =>
@@ -57,7 +58,7 @@ const write = (path: string, text: string, offset = 0): TreeCommand => ({
 
 function locked() {
   let seconds = 0;
-  const { store } = inMemory(() => seconds);
+  const { store, log } = inMemory(() => seconds);
   const status = { set: (): 0 => 0 };
   const replicator = new LocalReplicator({
     tree: store,
@@ -68,7 +69,7 @@ function locked() {
   for (const command of mkdirs("priv", "priv/lock", "priv/lock/a"))
     void replicator.propose(command);
   const ask = (path = "priv/lock/a") => replicator.propose({ kind: "utime", path, mtime: 0 });
-  return { store, replicator, ask, pass: (more: number) => void (seconds += more) };
+  return { store, log, replicator, ask, pass: (more: number) => void (seconds += more) };
 }
 
 function watched() {
@@ -207,13 +208,16 @@ describe("locks", () => {
   });
 
   test("a directory further below accepts mtime 0, which restarts its timer each time", () => {
-    const { store, ask, pass } = locked();
+    const { store, log, ask, pass } = locked();
     made(store, ...mkdirs("priv/lock/a/b"));
     for (let round = 0; round < 3; round++) {
       expect(ask("priv/lock/a/b")).toBe(0);
       pass(200);
     }
     expect(store.memdb.find("priv/lock/a/b")?.mtime).toBe(0);
+    // In the words of the C server.
+    const line = "wrong lock csum - reset timeout (priv/lock/a/b)";
+    expect(log.lines).toEqual([line, line]);
   });
 
   test("unlock removes the lock only if it has the digest", () => {

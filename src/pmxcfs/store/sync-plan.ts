@@ -80,7 +80,7 @@ function withSize(entry: LoadedEntry, size: number | undefined): LoadedEntry {
 }
 
 /**
- * The plan, or one line that says why it is refused. In steps, between which the tree must not
+ * The plan, or why it is refused, in C's words where it has a line for that. In steps, between which the tree must not
  * change. `entries`: our tree without its root.
  */
 export function* planSync(
@@ -97,7 +97,7 @@ export function* planSync(
     const rootDigest = digestOf({ ...hashedRow(root), type: RowType.DIRECTORY, name: "" });
     const all = digestsOf(sorted, rootDigest, digests);
     if (!(yield* isIndexOf(leaderIndex, root, all))) {
-      return "the tree would differ from the leader's: its index is another one";
+      return "new index does not match master index - internal error";
     }
   }
   const loaded: LoadedEntry[] = [];

@@ -138,7 +138,8 @@ export class TreeStore implements Disposable {
     const own = this.lockDigest(path);
     if (own === undefined || (digest !== undefined && !own.equals(digest))) return false;
     const age = this.locks.age(normalPath(path), own);
-    if (age === "changed") this.#log.info(`${path}: lock changed, its timer restarts`);
+    // In C's words.
+    if (age === "changed") this.#log.error(`wrong lock csum - reset timeout (${path})`);
     return age === "expired";
   }
 
@@ -170,7 +171,7 @@ export class TreeStore implements Disposable {
       leaderIndex,
     });
     if (typeof plan === "string") {
-      this.#log.error(`sync refused: ${plan}`);
+      this.#log.error(`${plan} - the leader's tree is refused`);
       return Errno.EIO;
     }
     const coming = yield* this.memdb.prepare(plan.entries, this.#entries);
