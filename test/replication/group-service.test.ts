@@ -77,8 +77,8 @@ const application: Application = {
   },
   keepUpdate: () => undefined,
   // oxlint-disable-next-line require-yield -- the test takes no time
-  *commit(): Steps<number> {
-    return 0;
+  *commit(): Steps<undefined> {
+    return undefined;
   },
   dropSync() {},
   synced: () => [],

@@ -35,7 +35,7 @@ function apply(tree: TreeStore, ...commands: TreeCommand[]): void {
   for (const command of commands) tree.apply(command, { writer: 1, time: 5 });
 }
 
-/** A sync of two members, with this function in the place of the machine. */
+/** The number of updates of a sync of two members, with this function as the machine. */
 function sync(one: ReturnType<typeof node>, other: ReturnType<typeof node>): unknown {
   const states = [one, other].map(({ group }, index) => ({
     member: index === 0 ? A : B,
@@ -45,10 +45,12 @@ function sync(one: ReturnType<typeof node>, other: ReturnType<typeof node>): unk
   const lagging = drained(other.group.compare(states, B));
   if ("reason" in leading || "reason" in lagging) return "leave";
   const updates = leading.updates;
+  let count = 0;
   for (let next = updates?.next(); next?.done === false; next = updates?.next()) {
     other.group.keepUpdate(Buffer.from(next.value));
+    count++;
   }
-  return lagging.synced[1] === true ? 0 : drained(other.group.commit());
+  return lagging.synced[1] === true ? count : (drained(other.group.commit()) ?? count);
 }
 
 const create = (path: string): TreeCommand => ({ kind: "create", path });

@@ -34,12 +34,12 @@ class Notes implements Application {
     return this.comparison ?? { synced: states.map(() => true) };
   }
   keepUpdate = () => undefined;
-  *commit(): Steps<number> {
+  *commit(): Steps<undefined> {
     this.commits.begun++;
     try {
       while (!this.mayCommit) yield undefined;
       this.commits.done++;
-      return 0;
+      return undefined;
     } finally {
       this.commits.ended++;
     }

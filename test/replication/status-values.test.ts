@@ -196,7 +196,7 @@ const alone: Application = {
   keepUpdate: () => undefined,
   // oxlint-disable-next-line require-yield -- the test takes no time
   *commit() {
-    return 0;
+    return undefined;
   },
   dropSync() {},
   synced: () => [],

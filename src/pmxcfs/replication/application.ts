@@ -82,8 +82,8 @@ export interface Application {
   compare(states: readonly MemberState[], own: Member, at: Instant): Steps<Comparison | Leave>;
   /** Keeps the body of an UPDATE until `commit`. */
   keepUpdate(body: Buffer): Leave | undefined;
-  /** Takes the leader's state; the number of updates. Nothing changes when it is ended early. */
-  commit(at: Instant): Steps<number | Leave>;
+  /** Takes the leader's state. Nothing changes when it is ended early. */
+  commit(at: Instant): Steps<Leave | undefined>;
   /** A synchronisation is complete or was aborted: forget its states and updates. */
   dropSync(): void;
   /** The mode became SYNCED; returns what to send then. */

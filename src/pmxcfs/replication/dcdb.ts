@@ -251,7 +251,7 @@ export class DatabaseGroup implements Application {
     return undefined;
   }
 
-  *commit(): Steps<number | Leave> {
+  *commit(): Steps<Leave | undefined> {
     const [leader, index, updates] = [this.#leader, this.#leaderIndex, this.#updates];
     if (leader === undefined || index === undefined) {
       return protocolLeave("an UPDATE_COMPLETE without a leader");
@@ -270,7 +270,7 @@ export class DatabaseGroup implements Application {
       const text = "the leader's data could not be taken over: the reason is logged above";
       return { reason: "database", text };
     }
-    return updates.size;
+    return undefined;
   }
 
   /**

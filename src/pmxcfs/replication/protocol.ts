@@ -229,8 +229,8 @@ export class Protocol {
   *#commit(at: Instant): Steps {
     const got = `got ${this.#roster.updates} inode updates`;
     this.#log("info", `update complete - trying to commit (${got})`);
-    const committed = yield* this.#app.commit(at);
-    if (typeof committed !== "number") return this.leave(committed);
+    const leave = yield* this.#app.commit(at);
+    if (leave !== undefined) return this.leave(leave);
     this.#roster.allSynced();
     this.#enter(Mode.synced, at);
     const queued = this.#syncQueue.takeAll();

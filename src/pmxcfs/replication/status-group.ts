@@ -156,8 +156,8 @@ export class StatusGroup implements Application {
   }
 
   // oxlint-disable-next-line require-yield -- there is nothing to do
-  *commit(): Steps<number> {
-    return 0;
+  *commit(): Steps<undefined> {
+    return undefined;
   }
 
   dropSync(): void {}
