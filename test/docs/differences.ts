@@ -168,6 +168,17 @@ export const DIFFERENCES: readonly Difference[] = [
       },
     ],
   },
+  {
+    where: "cluster log entries of three or more nodes in one second, after a synchronisation",
+    c: "for some node names in no fixed order, also those of one node; an entry may be there twice",
+    ours: "each once, node by node, those of a node in their order; else as C",
+    tests: [
+      {
+        file: "test/pmxcfs/cluster-log-merge.test.ts",
+        name: "has each entry once, and those of a node in their order, when C's is a circle",
+      },
+    ],
+  },
 ];
 
 function proof({ vectors = [], tests = [] }: Difference): string {

@@ -50,6 +50,65 @@ describe("a merge", () => {
   });
 });
 
+/** Of each name, whether C puts entries of the first of two nodes in a second before the other's. */
+function isBefore(one: string, other: string): boolean {
+  const [a, b] = [one, other].map((name) => fnv1a64(Buffer.from(`${name}\0`), 0, name.length + 1));
+  return (((a?.low ?? 0) - (b?.low ?? 0)) | 0) < 0;
+}
+
+describe("the order of entries of one second", () => {
+  const clock = { seconds: 1_700_000_000 };
+
+  /** The logs of nodes after a merge of all; `writers`: which of them made each entry. */
+  function merged(nodes: readonly string[], writers: readonly number[]) {
+    const logs = nodes.map((node) => logOf(node, clock));
+    for (const [entry, writer] of writers.entries()) {
+      const wire = logs[writer]?.add(`${nodes[writer]} ${entry}`) ?? Buffer.alloc(0);
+      for (const [index, { log }] of logs.entries()) if (index !== writer) log.insert(wire);
+    }
+    for (const { log } of logs) log.sort();
+    const blocks = logs.map(({ log }) => Buffer.from(log.block));
+    for (const [index, { log }] of logs.entries()) log.merge(blocks, index);
+    return logs.map(({ shown }) => shown().filter((line) => !line.startsWith("starting")));
+  }
+
+  test("is that of the nodes' digests, by the low half of their difference, as in C", () => {
+    for (const [one = "", other = ""] of [
+      ["pve1", "pve2"],
+      ["hera", "mars"],
+      ["hera", "hestia"],
+    ]) {
+      const entries = [`${one} 2`, `${one} 0`, `${other} 3`, `${other} 1`];
+      const newestFirst = isBefore(one, other)
+        ? [...entries.slice(2), ...entries.slice(0, 2)]
+        : entries;
+      expect(merged([one, other], [0, 1, 0, 1])).toEqual([newestFirst, newestFirst]);
+    }
+  });
+
+  test("has each entry once, and those of a node in their order, when C's is a circle", () => {
+    const nodes = ["hera", "hestia", "mars"];
+    expect(nodes.map((node, at) => isBefore(node, nodes[(at + 1) % 3] ?? ""))).toEqual([
+      true,
+      true,
+      true,
+    ]);
+    for (const writers of [
+      [1, 0, 0, 2, 1],
+      [0, 2, 2, 1, 0],
+      [2, 1, 0, 1, 0, 2, 1, 2, 0],
+    ]) {
+      const [first = [], ...others] = merged(nodes, writers);
+      const expected = writers.map((writer, entry) => `${nodes[writer]} ${entry}`).toReversed();
+      for (const node of nodes) {
+        const ofNode = (line: string) => line.startsWith(`${node} `);
+        expect([writers, first.filter(ofNode)]).toEqual([writers, expected.filter(ofNode)]);
+      }
+      expect(others).toEqual([first, first]);
+    }
+  });
+});
+
 test("the digest of a user that is truncated is that of its first 255 bytes, as in C", () => {
   const log = new ClusterLog({ nodeName: "pve1", pid: 1 });
   for (const user of ["u".repeat(300), `${"u".repeat(254)}v`, "u".repeat(254)]) {

@@ -111,15 +111,6 @@ export function* chain(block: Buffer, sizeBytes = block.length): Generator<numbe
   }
 }
 
-/** Compares entries by time, node, uid: by the low 32 bits of each difference, as C does. */
-function compareEntries(one: Buffer, at: number, other: Buffer, otherAt: number): number {
-  for (const field of [Field.time, Field.nodeDigest, Field.uid]) {
-    const difference = (one.readUInt32LE(at + field) - other.readUInt32LE(otherAt + field)) | 0;
-    if (difference !== 0) return difference;
-  }
-  return 0;
-}
-
 /** An entry of a block. */
 interface Place {
   readonly block: Buffer;
@@ -201,16 +192,46 @@ class Cursor {
   }
 }
 
-function inOrder(places: Place[], sizeBytes: number): Buffer {
+function inOrder(places: readonly Place[], sizeBytes: number): Buffer {
   const block = newBlock(sizeBytes);
-  // The sort is stable; of equal entries the one that was found last stays, as in C.
-  const ordered = places.toSorted((a, b) => compareEntries(a.block, a.at, b.block, b.at));
-  for (const [index, { block: from, at }] of ordered.entries()) {
-    const next = ordered[index + 1];
-    if (next !== undefined && compareEntries(from, at, next.block, next.at) === 0) continue;
+  for (const { block: from, at } of ordered(places, ORDER)) {
     const length = entryBytes(from, at) ?? 0;
     // As in C, a larger entry is left out: readers rely on the largest size.
     if (length <= CfsLimits.clusterLogEntryBytes) append(block, from.subarray(at, at + length));
   }
   return block;
+}
+
+/** The fields by which entries are ordered; of the node digest, the low half. */
+const ORDER = [Field.time, Field.nodeDigest, Field.uid] as const;
+
+/**
+ * Entries in the order of these fields; of equal ones the one that was found last, as in C. C takes
+ * the low 32 bits of a difference as signed, which is an order on a circle: it has no beginning if
+ * the values lie all around, as the digests of three nodes may. C's result then depends on the tree
+ * that it sorts with, which may hold an entry twice. Here the values begin after their largest gap:
+ * where C has an order, it is this one.
+ */
+function ordered(places: readonly Place[], fields: readonly number[]): readonly Place[] {
+  const [field, ...rest] = fields;
+  if (field === undefined) return places.slice(-1);
+  if (places.length === 1) return places;
+  const groups = Map.groupBy(places, ({ block, at }) => block.readUInt32LE(at + field));
+  return afterLargestGap([...groups.keys()]).flatMap((value) => {
+    return ordered(groups.get(value) ?? [], rest);
+  });
+}
+
+/** Different u32 values, ascending on their circle, beginning after the largest gap. */
+function afterLargestGap(values: readonly number[]): number[] {
+  const ascending = values.toSorted((a, b) => a - b);
+  let begin = 0;
+  let largest = (ascending[0] ?? 0) + 2 ** 32 - (ascending.at(-1) ?? 0);
+  for (let at = 1; at < ascending.length; at++) {
+    const gap = (ascending[at] ?? 0) - (ascending[at - 1] ?? 0);
+    if (gap <= largest) continue;
+    largest = gap;
+    begin = at;
+  }
+  return [...ascending.slice(begin), ...ascending.slice(0, begin)];
 }
