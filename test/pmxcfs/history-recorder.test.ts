@@ -6,11 +6,13 @@ import { dirname, join } from "node:path";
 import { silentLog } from "../../src/base/log.ts";
 import { History } from "../../src/pmxcfs/history/reader.ts";
 import { BATCH_MS, HistoryRecorder } from "../../src/pmxcfs/history/recorder.ts";
-import { Memdb } from "../../src/pmxcfs/state/memdb.ts";
+import { Memdb, pathOf } from "../../src/pmxcfs/state/memdb.ts";
 import { pathIsPrivate } from "../../src/pmxcfs/state/private-path.ts";
+import type { TreeCommand } from "../../src/pmxcfs/state/tree-command.ts";
 import { MemoryRows } from "../../src/pmxcfs/store/row-writer.ts";
 import { TreeStore } from "../../src/pmxcfs/store/tree-store.ts";
 import { eventually } from "../support/eventually.ts";
+import { shortSlices } from "../support/short-slices.ts";
 import { rememberingLog, TempDirectory } from "./support.ts";
 
 const LIMITS = { bytes: 64 * 1024 * 1024, ageMs: 1_000_000_000 };
@@ -37,6 +39,9 @@ function storeOf(): TreeStore {
   const entries = new Map();
   return new TreeStore({ memdb, entries, writer: new MemoryRows(), log: silentLog });
 }
+
+const create = (path: string): TreeCommand => ({ kind: "create", path });
+const remove = (path: string): TreeCommand => ({ kind: "remove", path });
 
 describe("the recorder", () => {
   test("writes after the changes, and at the next start adds those that it missed", async () => {
@@ -83,6 +88,52 @@ describe("the recorder", () => {
       "remove change a",
       "rename change b",
     ]);
+  });
+
+  test("has the tree also when it changes between all slices of the search at the start", async () => {
+    const file = place();
+    const store = storeOf();
+    const origin = { writer: 0, time: 1_700_000_000 };
+    const change = (...commands: TreeCommand[]): void => {
+      for (const command of commands) expect(store.apply(command, origin)).toBe(0);
+    };
+    const numbers = Array.from({ length: 40 }, (_, number) => number);
+    change({ kind: "mkdir", path: "d" }, { kind: "mkdir", path: "e" });
+    change(...numbers.flatMap((number) => [create(`d/${number}`), create(`e/${number}`)]));
+    const first = recorded(file, store.memdb);
+    await eventually("all is written", () => first.counters.written === store.memdb.entryCount);
+    await first.close();
+    // What the recorder missed: half of a directory is gone, as many entries are new.
+    change(...numbers.slice(0, 20).flatMap((n) => [remove(`d/${n}`), create(`d/new${n}`)]));
+    const entries = store.memdb.entryCount;
+    // The search lists the entries, compares them, then looks for what is gone: 20 or more.
+    const steps = new Map<number, () => void>();
+    for (const [at, n] of numbers.slice(0, 10).entries()) {
+      steps.set(at, () => change({ kind: "rename", path: `e/${39 - n}`, to: `d/from${n}` }));
+      steps.set(entries - 15 + at, () => change(remove(`d/new${n}`), remove(`e/${n}`)));
+      steps.set(entries + at, () => change(create(`d/${19 - n}`), create(`e/more${n}`)));
+      steps.set(2 * entries + at, () => change(remove(`d/${19 - n}`)));
+    }
+    using _slices = shortSlices((count) => {
+      steps.get(count - 1)?.();
+      steps.delete(count - 1);
+    });
+    await using recorder = recorded(file, store.memdb);
+    await eventually("all is written", () => steps.size === 0 && recorder.counters.waiting === 0);
+    await recorder.close();
+    using history = History.open(file) as History;
+    const kept = [...history.treeAt(Date.now() + 1000)].map(([path, { version }]) => {
+      return `${path} ${version}`;
+    });
+    const there = [...store.entries()].map((entry) => `${pathOf(entry)} ${entry.version}`);
+    expect(kept.toSorted()).toEqual(there.toSorted());
+    const removals = history.changes().filter(({ kind }) => kind === "remove");
+    expect(removals.map(({ path }) => path).toSorted()).toEqual(
+      [
+        ...numbers.slice(0, 20).map((n) => `d/${n}`),
+        ...numbers.slice(0, 10).flatMap((n) => [`d/new${n}`, `e/${n}`]),
+      ].toSorted(),
+    );
   });
 
   test("writes again after its thread has crashed", async () => {
