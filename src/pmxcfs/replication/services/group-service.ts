@@ -299,8 +299,8 @@ export class GroupService implements ClusterService {
       this.#syncedSince = at;
       this.#syncingSince = undefined;
     } else if (mode !== Mode.leave && mode !== Mode.versionError) {
-      // `#leave` passes #syncedSince to the policy.
-      this.#syncedSince = undefined;
+      // A node that leaves passes this time with the reason (`#leave`).
+      this.#policy.synced(this.#endSynced(at));
       this.#syncingSince = mode === Mode.start ? undefined : (this.#syncingSince ?? at);
     }
     this.observer?.({ kind: "mode", mode });
@@ -332,8 +332,7 @@ export class GroupService implements ClusterService {
     if (cpg === undefined || this.#leaving) return;
     this.#leaving = true;
     const at = performance.now();
-    const syncedMs = this.#syncedSince === undefined ? 0 : at - this.#syncedSince;
-    this.#policy.left(reason, syncedMs, at);
+    this.#policy.left(reason, this.#endSynced(at), at);
     await this.#leaveGroup(cpg);
     this.#disconnect();
     // After a newer protocol the node stays out; its mode, which shows that, is kept.
@@ -377,8 +376,15 @@ export class GroupService implements ClusterService {
     this.#sender = undefined;
     this.#cpg?.close();
     this.#cpg = undefined;
-    this.#syncedSince = undefined;
+    this.#policy.synced(this.#endSynced(performance.now()));
     this.#options.lost();
+  }
+
+  /** The node is not synced any more; returns for how long it was, in ms. */
+  #endSynced(at: number): number {
+    const since = this.#syncedSince ?? at;
+    this.#syncedSince = undefined;
+    return at - since;
   }
 }
 

@@ -4,7 +4,7 @@
  */
 import type { LeaveReason } from "../events.ts";
 
-/** After being synced for this long, a node that leaves joins again at once. */
+/** A node that was synced for this long since it left last joins again at once. */
 const SETTLED_MS = 60_000;
 const FIRST_PAUSE_MS = 1000;
 const LONGEST_PAUSE_MS = 60_000;
@@ -19,9 +19,14 @@ export class RejoinPolicy {
   #notBefore = 0;
   #reason: LeaveReason | undefined;
 
+  /** The node was synced for `syncedMs`, until the members changed or corosync ended. */
+  synced(syncedMs: number): void {
+    if (syncedMs >= SETTLED_MS) this.#pauseMs = 0;
+  }
+
   /** The node left, after it was synced for `syncedMs`. */
   left(reason: LeaveReason, syncedMs: number, now: number): void {
-    if (syncedMs >= SETTLED_MS) this.#pauseMs = 0;
+    this.synced(syncedMs);
     this.#reason = reason;
     const longestMs = reason === "no-quorum" ? WITHOUT_QUORUM_MS : LONGEST_PAUSE_MS;
     this.#notBefore = now + Math.min(this.#pauseMs, longestMs);
