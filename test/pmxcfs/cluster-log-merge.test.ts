@@ -50,7 +50,7 @@ describe("a merge", () => {
   });
 });
 
-/** Of each name, whether C puts entries of the first of two nodes in a second before the other's. */
+/** Whether C puts entries of one node before those of another node in the same second. */
 function isBefore(one: string, other: string): boolean {
   const [a, b] = [one, other].map((name) => fnv1a64(Buffer.from(`${name}\0`), 0, name.length + 1));
   return (((a?.low ?? 0) - (b?.low ?? 0)) | 0) < 0;

@@ -90,7 +90,7 @@ describe("the recorder", () => {
     ]);
   });
 
-  test("has the tree also when it changes between all slices of the search at the start", async () => {
+  test("has the tree also when it changes between all slices of its start", async () => {
     const file = place();
     const store = storeOf();
     const origin = { writer: 0, time: 1_700_000_000 };

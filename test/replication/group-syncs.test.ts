@@ -1,4 +1,4 @@
-/** What a group's service makes of synchronisations: their time, when it joins again, whose changes. */
+/** Synchronisations of a group's service: their time, when it joins again, whose changes. */
 import { afterEach, expect, mock, spyOn, test } from "bun:test";
 import { silentLog } from "../../src/base/log.ts";
 import type { CpgCallbacks } from "../../src/corosync/cpg.ts";
@@ -12,7 +12,7 @@ afterEach(() => {
   mock.restore();
 });
 
-test("the time of synchronisations has neither the time in step nor that without corosync", async () => {
+test("the time of syncs has neither the time in step nor that without corosync", async () => {
   let nowMs = 1000;
   spyOn(performance, "now").mockImplementation(() => nowMs);
   const cpg = new FakeCpg(CsError.OK);
@@ -31,7 +31,7 @@ test("the time of synchronisations has neither the time in step nor that without
   }
 });
 
-test("a node joins at once if it was in step for a minute since it left, whatever ended that", async () => {
+test("a node joins at once if it was in step for a minute since it left", async () => {
   let nowMs = 1000;
   spyOn(performance, "now").mockImplementation(() => nowMs);
   const cpg = new FakeCpg(CsError.OK);

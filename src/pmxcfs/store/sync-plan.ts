@@ -80,8 +80,8 @@ function withSize(entry: LoadedEntry, size: number | undefined): LoadedEntry {
 }
 
 /**
- * The plan, or why it is refused, in C's words where it has a line for that. In steps, between which the tree must not
- * change. `entries`: our tree without its root.
+ * The plan, or why it is refused, in C's words where it has a line for that. In steps, between
+ * which the tree must not change. `entries`: our tree without its root.
  */
 export function* planSync(
   ownRoot: Entry,
