@@ -1,12 +1,13 @@
 /**
- * A listening unix socket at a path. A socket left there by a dead server is removed; one on which
- * a process answers, and any other file, is left alone. The directory is opened once, and all steps
+ * A listening unix socket at a path. A socket left there by a dead server is removed; one that a
+ * process has, and any other file, is left alone. The directory is opened once, and all steps
  * use its descriptor, so that the owner of a parent directory cannot redirect them.
  */
 import { lstatSync } from "node:fs";
 import { basename } from "node:path";
 import { errorText } from "../base/error-text.ts";
 import { openParent } from "../platform/atomic-file.ts";
+import { isBound } from "../platform/bound-socket.ts";
 import { type Directory, latin1Name } from "../platform/files.ts";
 
 /** Who may connect, as the umask for the bind: a chmod afterwards would go by path. */
@@ -27,24 +28,14 @@ export interface UnixListener {
   close(): void;
 }
 
-async function answers(path: string): Promise<boolean> {
-  try {
-    const socket = await Bun.connect({ unix: path, socket: { data() {} } });
-    socket.terminate();
-    return true;
-  } catch {
-    return false;
-  }
-}
-
 /** Removes a stale socket at `path` from the open directory; a string says why that failed. */
-async function makeWay(directory: Directory, path: string): Promise<string | undefined> {
+function makeWay(directory: Directory, path: string): string | undefined {
   const name = basename(path);
   const opened = `/proc/self/fd/${directory.fd}/${name}`;
   const found = lstatSync(opened, { throwIfNoEntry: false });
   if (found === undefined) return undefined;
   if (!found.isSocket()) return `${path} exists and is not a socket`;
-  if (await answers(opened)) return `another process already answers on ${path}`;
+  if (isBound(opened)) return `another process already has the socket ${path}`;
   directory.unlink(latin1Name(name));
   return undefined;
 }
@@ -69,7 +60,7 @@ export async function listenAtPath(
   const directory = openParent(path);
   if (typeof directory === "string") return `cannot listen on ${path}: ${directory}`;
   try {
-    const occupied = await makeWay(directory, path);
+    const occupied = makeWay(directory, path);
     if (occupied === undefined) {
       const name = basename(path);
       const listener = withUmask(mask, () => listen(`/proc/self/fd/${directory.fd}/${name}`));

@@ -166,7 +166,7 @@ test("a socket of a dead server is in nobody's way, one of a living server is", 
   const words = [...program(), "echo", "--socket", `${server.name}b`, "--metrics", `unix:${unix}`];
   const second = Bun.spawnSync(words, { stderr: "pipe" });
   expect(second.exitCode).toBe(1);
-  expect(second.stderr.toString()).toContain(`another process already answers on ${unix}`);
+  expect(second.stderr.toString()).toContain(`another process already has the socket ${unix}`);
   await scrape(unix);
   expect(await server.stop()).toBe(0);
 });

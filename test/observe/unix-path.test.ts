@@ -17,9 +17,11 @@ import { createLog } from "../../src/base/log.ts";
 import { PidFile } from "../../src/daemon/node/pid-file.ts";
 import { keepTextfile } from "../../src/observe/endpoint.ts";
 import { MetricRegistry } from "../../src/observe/registry.ts";
+import { readStatus } from "../../src/observe/read-status.ts";
 import { listenAtPath, SocketMask } from "../../src/observe/unix-path.ts";
 import { makePrivate } from "../../src/platform/regular-file.ts";
 import { TempDirectory } from "../pmxcfs/support.ts";
+import { listenFull } from "../support/full-listener.ts";
 
 function listening(path: string) {
   return listenAtPath(path, SocketMask.OWNER, (opened) =>
@@ -56,7 +58,7 @@ test("other files and live sockets are left alone; a dead socket is replaced", a
   expect(await listening(directory.at("link"))).toContain("is not a socket");
   const first = await listening(directory.at("live"));
   if (typeof first === "string") throw new Error(first);
-  expect(await listening(directory.at("live"))).toContain("another process already answers on");
+  expect(await listening(directory.at("live"))).toContain("another process already has the socket");
   // Its name goes away without it: a dead server's socket.
   renameSync(directory.at("live"), directory.at("dead"));
   first.close();
@@ -64,6 +66,21 @@ test("other files and live sockets are left alone; a dead socket is replaced", a
   if (typeof second === "string") throw new Error(second);
   second.close();
   expect(await listening(directory.at("none/status"))).toContain("cannot listen on");
+});
+
+test("a server that hangs, with a full queue of connections, is not taken for one that ended", async () => {
+  using directory = new TempDirectory();
+  const path = directory.at("status");
+  await using server = await listenFull(path);
+  expect(await listening(path)).toBe(`another process already has the socket ${path}`);
+  expect(await readStatus(path)).toBe(
+    `${path}: the server hangs or is stopped: its queue of connections is full`,
+  );
+  await server.kill();
+  expect(await readStatus(path)).toContain("no process listens");
+  const listener = await listening(path);
+  if (typeof listener === "string") throw new Error(listener);
+  listener.close();
 });
 
 test("a name longer than a socket's address is no hindrance", async () => {

@@ -7,6 +7,7 @@ import { errnoOf, errnoText } from "../../../base/errno.ts";
 import { CfsLimits } from "../../../base/limits.ts";
 import { QbFailure } from "../../../client/failure.ts";
 import { bodyOf } from "../../../pmxcfs/requests/encoding.ts";
+import { isBound } from "../../../platform/bound-socket.ts";
 import { getStatus } from "../../../pmxcfs/requests/rows/get-status.ts";
 import { type Finding, found, pass, skip } from "../finding.ts";
 import type { Context, Probe } from "../probe.ts";
@@ -182,20 +183,6 @@ function isRefused(reply: Reply): boolean {
   return reply !== "timeout" && "code" in reply && reply.code === "ECONNREFUSED";
 }
 
-/** /var/run is a link to /run. */
-function inRun(path: string): string {
-  return path.replace(/^\/var\/run\//, "/run/");
-}
-
-/**
- * Whether a process listens on the path. If as many connections wait as there may be, a further one
- * fails (EAGAIN), for which Bun reports ECONNREFUSED.
- */
-async function isListening({ facts }: Context, path: string): Promise<boolean> {
-  const rows = (await facts.sockets()) ?? [];
-  return rows.some((row) => row.listening && inRun(row.path) === inRun(path));
-}
-
 /** Whether the daemon answers on this machine. */
 export const rrdcachedProbe: Probe = {
   check: "rrd",
@@ -210,7 +197,8 @@ export const rrdcachedProbe: Probe = {
     const started = performance.now();
     const first = await askRrdcached(path, "PING", left());
     // A daemon that has just started takes the second connection.
-    const isFull = isRefused(first) && (await isListening(context, path));
+    // With a full queue of connections, as without a listener (bound-socket.ts).
+    const isFull = isRefused(first) && isBound(path);
     const reply = isFull ? await askRrdcached(path, "PING", left()) : first;
     if (reply === "timeout" || (isFull && isRefused(reply))) {
       return [found("RRDCACHED_HUNG", { path, deadline: options.deadlineMs })];
