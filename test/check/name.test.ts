@@ -71,6 +71,7 @@ test("in a chroot the name is that of the rescue system, and is not judged", asy
     mount -t overlay overlay -o lowerdir=/,upperdir=upper,workdir=work root
     mkdir -p root${REPOSITORY}; mount --bind ${REPOSITORY} root${REPOSITORY}
     for place in /dev /proc; do mount --bind $place root$place; done
+    mkdir -p root/etc/pve/nodes/pve1
     chroot root $CHECK --only name --json || true`);
   expect(codesOf(report)).toEqual([]);
   expect(report.findings[0]?.text).toBe(

@@ -12,6 +12,7 @@ import { getStatus } from "../../../pmxcfs/requests/rows/get-status.ts";
 import { type Finding, found, pass, skip } from "../finding.ts";
 import type { Context, Probe } from "../probe.ts";
 import { isRecord } from "../session.ts";
+import { isChroot } from "./chroot.ts";
 import { connect } from "node:net";
 
 const LARGE_PERCENT = 75;
@@ -80,6 +81,7 @@ export const nodeDirectoryProbe: Probe = {
     const name = machine.hostName();
     if (listed.code !== 0 || nodes.length === 0) return [];
     if (nodes.includes(name)) return [pass("name", `${path}/${name} exists`)];
+    if (await isChroot(context)) return [];
     return [found("NODE_DIRECTORY_MISSING", { name, others: nodes.join(", ") })];
   },
 };

@@ -14,6 +14,7 @@ import type { FileInfo } from "../host.ts";
 import type { Context, Probe } from "../probe.ts";
 import { lockHoldersIn } from "../../../platform/proc-locks.ts";
 import { openBy } from "../proc.ts";
+import { isChroot } from "./chroot.ts";
 import { behindLinks, diskFindings } from "./disk.ts";
 import { lockFindings, serversFindings } from "./lock.ts";
 import { replacedFindings } from "./open-file.ts";
@@ -228,12 +229,12 @@ function sizes(path: string, items: readonly SalvagedItem[]): Finding[] {
 }
 
 /** This machine's own name among the node directories, when there are any. */
-function nodeDirectory({ machine }: Context, items: readonly SalvagedItem[]): Finding[] {
-  const name = machine.hostName();
+async function nodeDirectory(context: Context, items: readonly SalvagedItem[]): Promise<Finding[]> {
+  const name = context.machine.hostName();
   const nodes = items.flatMap(({ path, kind }) =>
     path.length === 2 && path[0] === "nodes" && kind === "directory" ? [path[1] ?? ""] : [],
   );
-  if (nodes.length === 0 || nodes.includes(name)) return [];
+  if (nodes.length === 0 || nodes.includes(name) || (await isChroot(context))) return [];
   return [found("NODE_DIRECTORY_MISSING", { name, others: nodes.join(", ") })];
 }
 
@@ -254,7 +255,7 @@ async function inside(context: Context, path: string): Promise<Finding[]> {
   return [
     pass("database", line, measures),
     ...sizes(path, items),
-    ...nodeDirectory(context, items),
+    ...(await nodeDirectory(context, items)),
     ...changeFromFuture(context, items, last),
   ];
 }

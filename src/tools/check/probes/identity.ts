@@ -7,6 +7,7 @@ import type { Identity } from "../context.ts";
 import { type Finding, found, pass, shellQuote, skip } from "../finding.ts";
 import type { Context, Probe } from "../probe.ts";
 import { type HostsLine, hostsLines, isLinkLocal, isLoopback } from "../proc.ts";
+import { isChroot } from "./chroot.ts";
 import { networkInterfaces } from "node:os";
 
 export type Standing = "read-write" | "read-only" | "refused";
@@ -198,14 +199,6 @@ async function nameless(
   const fix = rewrite(hosts, undefined, name, own, running ? "" : RESTART);
   const values = { name, hosts, address: own ?? "", deadline };
   return found(code, values, { severity, fix });
-}
-
-/** Whether this is a chroot, as in a rescue system, whose name the machine has. */
-async function isChroot({ machine, left }: Context): Promise<boolean> {
-  const words = ["stat", "-L", "-c", "%d:%i", `${machine.paths.proc}/1/root`, "/"];
-  const { code, out } = await machine.run(words, left());
-  const [init, own] = out.split("\n");
-  return code === 0 && init !== own;
 }
 
 export const nameProbe: Probe = {
