@@ -151,6 +151,11 @@ const SCENARIOS: Partial<Record<CodeName, Scenario>> = {
       prlimit --pid $server --nofile=$((open + 2)):`,
     only: ["resources"],
   },
+  RUN_FULL: {
+    script: `mount -t tmpfs -o size=2m tmpfs /run; ! head -c 4M /dev/zero > /run/filler`,
+    only: ["resources"],
+    roots: ["/run"],
+  },
   PVE_DEAD_MOUNT: { script: DEAD_FUSE, only: ["mount"] },
   PVE_NOT_EMPTY: { script: "echo a > /etc/pve/storage.cfg", only: ["mount"] },
   FUSE_MISSING: {

@@ -41,6 +41,17 @@ test("MEMORY_LOW: hardly any memory is available", async () => {
   });
 });
 
+test("RUN_FULL: a tmpfs on /run without a free page", async () => {
+  const report = await told(`mount -t tmpfs -o size=2m,nr_inodes=500 tmpfs /run
+    ! head -c 4M /dev/zero 2> /dev/null > /run/filler
+    ${RESOURCES}`);
+  expectFound(report, "RUN_FULL", {
+    line: /^\/run has 0 of 2 MiB free \(limit 1 MiB\)$/,
+    fix: /^mount -o remount,size=66M,nr_inodes=\d{7} \/run$/,
+    exit: 2,
+  });
+});
+
 /** Lowers the server's limit so that its open descriptors are `percent` of it. */
 function limitDescriptors(pid: number, percent: number): number {
   const open = readdirSync(`/proc/${pid}/fd`).length;

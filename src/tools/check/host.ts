@@ -18,6 +18,8 @@ import { readRegularFileAsync } from "../../platform/regular-file.ts";
 export interface Paths {
   readonly proc: string;
   readonly shm: string;
+  /** Pid files, sockets, and systemd's own state. */
+  readonly run: string;
   readonly etcHosts: string;
   readonly etcGroup: string;
   /** The FUSE mount of pmxcfs. */
@@ -39,6 +41,7 @@ export interface Paths {
 const PATHS: Paths = {
   proc: "/proc",
   shm: SHM,
+  run: "/run",
   etcHosts: "/etc/hosts",
   etcGroup: "/etc/group",
   pve: PVE.mount,

@@ -66,6 +66,7 @@ const PREVENTS_START: readonly CodeName[] = [
   "PVE_DEAD_MOUNT",
   "PVE_NOT_EMPTY",
   "FUSE_MISSING",
+  "RUN_FULL",
 ];
 
 /** Faults with which a server listens and does not answer. */
@@ -83,6 +84,7 @@ const PREVENTS_CONNECTING: readonly CodeName[] = [
 export const EXPLAINS_AS_FAILURE: ReadonlySet<CodeName> = new Set([
   "DB_DISK_LOW",
   "DB_INODES_LOW",
+  "RUN_FULL",
   "SHM_INODES_LOW",
 ]);
 

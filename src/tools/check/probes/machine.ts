@@ -1,6 +1,6 @@
 /**
- * The machine of the server: room in /dev/shm and leftovers of dead servers, memory pressure,
- * descriptors of the server, and processes in uninterruptible sleep.
+ * The machine of the server: room in /dev/shm and in /run, leftovers of dead servers, memory
+ * pressure, descriptors of the server, and processes in uninterruptible sleep.
  */
 import { counted } from "../../../base/counted.ts";
 import { Errno, errnoText } from "../../../base/errno.ts";
@@ -50,13 +50,18 @@ function raisedInodes(path: string, used: number): { fix?: string } {
   return { fix: `mount -o remount,nr_inodes=${used + USUAL_INODES} ${shellQuote(path)}` };
 }
 
-/** `isTmpfs`: the path is a tmpfs of its own, whose size a remount changes. */
+/**
+ * `isTmpfs`: the path is a tmpfs of its own, whose size a remount changes. One without a bound on
+ * its size reports 0 of 0, as ramfs does.
+ */
 function room(path: string, space: Space, isTmpfs: boolean): Finding {
   const fix = isTmpfs ? {} : { fix: null };
-  const byBytes = Math.floor(space.freeBytes / CLIENT_BYTES);
+  const isBounded = space.sizeBytes > 0;
+  const byBytes = isBounded ? Math.floor(space.freeBytes / CLIENT_BYTES) : Infinity;
   // A tmpfs without a bound on inodes reports 0 of 0.
   const byInodes = space.inodes === 0 ? byBytes : Math.floor(space.freeInodes / CLIENT_INODES);
   const clients = Math.min(byBytes, byInodes);
+  if (clients === Infinity) return pass("memory", `${path} has no limit`);
   const measures = [
     { name: "shm_free_clients", value: clients, unit: "", limit: CLIENTS_LOW, low: true },
     { name: "shm_free_bytes", value: space.freeBytes, unit: "bytes" },
@@ -82,7 +87,8 @@ function room(path: string, space: Space, isTmpfs: boolean): Finding {
     return found("SHM_LOW", values, { measures, ...fix });
   }
   const more = counted(clients, "more client");
-  const line = `${path}: ${free} of ${size} MiB free, room for ${more}`;
+  const bytes = isBounded ? `${free} of ${size} MiB` : `${space.freeInodes} inodes`;
+  const line = `${path}: ${bytes} free, room for ${more}`;
   return pass("memory", `${line} (limit ${CLIENTS_LOW})`, measures);
 }
 
@@ -210,12 +216,41 @@ async function descriptors({ machine, facts }: Context): Promise<Finding[]> {
   return [found("DESCRIPTORS_LOW", values, { measures, severity, ...raised })];
 }
 
+/** Limits of room in /run: a start writes pid files and makes sockets, systemd keeps its state. */
+const RUN_LIMIT_BYTES = MiB;
+const RUN_INODES_LIMIT = 100;
+/** Room that the fix makes. */
+const RUN_MORE_BYTES = 64 * MiB;
+
+/** Room in /run. The fix for a tmpfs of its own raises both bounds; 0 is a tmpfs without one. */
+async function runRoom(context: Context): Promise<Finding[]> {
+  const { machine } = context;
+  const path = machine.paths.run;
+  const space = await machine.space(path);
+  if (typeof space === "number") return [];
+  const { sizeBytes, rootFreeBytes, inodes, freeInodes } = space;
+  const isLow = sizeBytes > 0 && rootFreeBytes < RUN_LIMIT_BYTES;
+  const hasFew = inodes > 0 && freeInodes < RUN_INODES_LIMIT;
+  if (!isLow && !hasFew) return [];
+  const raised = Math.max(sizeBytes, sizeBytes - rootFreeBytes + RUN_MORE_BYTES);
+  const target = sizeBytes === 0 ? 0 : Math.ceil(raised / MiB);
+  const nodes = inodes === 0 ? 0 : Math.max(inodes, inodes - freeInodes + USUAL_INODES);
+  const free = isLow ? `${mib(rootFreeBytes)} of ${mib(sizeBytes)} MiB` : `${freeInodes} inodes`;
+  const limit = isLow ? `${mib(RUN_LIMIT_BYTES)} MiB` : RUN_INODES_LIMIT;
+  const isFull = (isLow && rootFreeBytes < PAGE) || (hasFew && freeInodes === 0);
+  const isTmpfs = (await mountOf(context, path))?.type === "tmpfs";
+  const severity = isFull ? "fail" : "warn";
+  const fix = isTmpfs ? {} : { fix: null };
+  return [found("RUN_FULL", { path, free, limit, target, nodes }, { severity, ...fix })];
+}
+
 export const resourcesProbe: Probe = {
   check: "resources",
   async run(context) {
     return [
       await pressure(context),
       ...(await available(context)),
+      ...(await runRoom(context)),
       ...(await descriptors(context)),
     ];
   },

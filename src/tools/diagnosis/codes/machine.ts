@@ -220,6 +220,24 @@ export const MACHINE_CODES = {
     advice: "Look at `free -m` and `ps axo rss,comm --sort -rss | head`.",
     seen: ["server-killed"],
   },
+  RUN_FULL: {
+    title: "/run has no room",
+    check: "resources",
+    severity: "warn",
+    usualPath: "/run",
+    line: "{path} has {free} free (limit {limit})",
+    cause:
+      "Pid files, sockets and the state of systemd are there. A pmxcfs that cannot write its pid " +
+      "file is ended by systemd after 90 s; PVE's daemons and guests do not start. What runs " +
+      "already goes on.",
+    fix: "mount -o remount,size={target}M,nr_inodes={nodes} {path}",
+    advice:
+      "What takes the room: `du -xh --max-depth=2 {path} | sort -h | tail -n 20`, and `du -x " +
+      "--inodes --max-depth=2 {path} | sort -n | tail -n 20` for inodes. Remove no file of a " +
+      "process that runs. If pmxcfs does not run, `systemctl restart pve-cluster` when there is " +
+      "room.",
+    seen: ["service-failed", "no-space"],
+  },
   DESCRIPTORS_LOW: {
     title: "the server runs out of descriptors",
     check: "resources",
