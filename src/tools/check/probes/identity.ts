@@ -6,9 +6,9 @@ import type { Group } from "../../../platform/groups.ts";
 import type { Identity } from "../context.ts";
 import { type Finding, found, pass, shellQuote, skip } from "../finding.ts";
 import type { Context, Probe } from "../probe.ts";
-import { type HostsLine, hostsLines, isLinkLocal, isLoopback } from "../proc.ts";
+import { type HostsLine, hostsLines, isLoopback } from "../proc.ts";
 import { isChroot } from "./chroot.ts";
-import { networkInterfaces } from "node:os";
+import { ownAddress } from "./own-address.ts";
 
 export type Standing = "read-write" | "read-only" | "refused";
 
@@ -103,31 +103,6 @@ const NOT_FOUND = 2;
  * it needs this host's address, and whether a server runs.
  */
 const LOOKUP_SHARE = 0.5;
-
-/** The interface of the default route in /proc/net/route: destination and mask are zero. */
-function defaultInterface(table: string): string | undefined {
-  const row = table.split("\n").find((line) => {
-    const [, destination, , , , , , mask] = line.split("\t");
-    return destination === "00000000" && mask === "00000000";
-  });
-  return row?.split("\t")[0];
-}
-
-/**
- * The address of this node for a line of /etc/hosts: that of the default route's interface, else
- * the first one; undefined when the machine has none.
- */
-async function ownAddress({ machine }: Context): Promise<string | undefined> {
-  const table = await machine.text(`${machine.paths.proc}/net/route`);
-  const preferred = defaultInterface(typeof table === "string" ? table : "");
-  const all = Object.entries(networkInterfaces()).flatMap(([name, list]) =>
-    (list ?? []).map(({ address, family, internal }) => ({ address, family, internal, name })),
-  );
-  const usable = all
-    .filter(({ internal, address }) => !internal && !isLinkLocal(address))
-    .toSorted((a, b) => Number(b.name === preferred) - Number(a.name === preferred));
-  return (usable.find(({ family }) => family === "IPv4") ?? usable[0])?.address;
-}
 
 async function lineOf(
   { machine }: Context,
