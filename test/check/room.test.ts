@@ -67,14 +67,16 @@ const UNBOUNDED: Space = {
   freeInodes: 0,
 };
 
+/** The line of the one thing that `memory` says of a /dev/shm with this room, which passes. */
+async function lineOf(space: Space): Promise<string | undefined> {
+  const machine = { ...localMachine(), text: () => Promise.resolve(OWN) };
+  const context = contextOf({ ...machine, space: () => Promise.resolve(space) });
+  const [finding, more] = await memoryProbe.run(context);
+  expect([finding?.severity, more]).toEqual(["pass", undefined]);
+  return finding?.text;
+}
+
 test("a /dev/shm without bounds is not full", async () => {
-  const lineOf = async (space: Space): Promise<string | undefined> => {
-    const machine = { ...localMachine(), text: () => Promise.resolve(OWN) };
-    const context = contextOf({ ...machine, space: () => Promise.resolve(space) });
-    const [finding, more] = await memoryProbe.run(context);
-    expect([finding?.severity, more]).toEqual(["pass", undefined]);
-    return finding?.text;
-  };
   expect(await lineOf(UNBOUNDED)).toBe("/dev/shm has no limit");
   const someInodes = { ...UNBOUNDED, inodes: 1e6, freeInodes: 7000 };
   expect(await lineOf(someInodes)).toContain("7000 inodes free, room for 1000 more clients");

@@ -68,7 +68,7 @@ test("other files and live sockets are left alone; a dead socket is replaced", a
   expect(await listening(directory.at("none/status"))).toContain("cannot listen on");
 });
 
-test("a server that hangs with a full queue of connections is not taken for a dead one", async () => {
+test("a server that hangs with a full queue is not taken for a dead one", async () => {
   using directory = new TempDirectory();
   const path = directory.at("status");
   await using server = await listenFull(path);
