@@ -56,8 +56,9 @@ function isWanted(line: TracedOperation, options: MountTraceOptions): boolean {
 }
 
 /**
- * Prints until SIGTERM or SIGINT, or until the server ends. Throws UsageFailure for an unknown
- * operation, CommandFailure without a server, ClosedOutput when the reader of stdout closes it.
+ * Prints until SIGTERM or SIGINT. Throws UsageFailure for an unknown operation, CommandFailure
+ * without a server and when it ends the connection, ClosedOutput when the reader of stdout closes
+ * it.
  */
 export async function traceMount(options: MountTraceOptions): Promise<void> {
   demandOperations(options.operation);
@@ -93,7 +94,12 @@ export async function traceMount(options: MountTraceOptions): Promise<void> {
       `cannot trace at ${path}: is "${options.upstream}" a server with a mount, and are you root?`,
     );
   }
-  await Promise.race([ended, stopRequested()]);
+  const signal = await Promise.race([ended, stopRequested()]);
   socket.terminate();
   if (closed !== undefined) throw closed;
+  if (signal === undefined) {
+    throw new CommandFailure(
+      "the server has ended the trace: it stops, or has its maximum of readers",
+    );
+  }
 }

@@ -1,6 +1,9 @@
 /** The tracer between real libqb clients and C servers: transparent, with a complete trace. */
+import type { Socket } from "bun";
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { Errno } from "../../src/base/errno.ts";
+import { type TracedOperation, tracePathOf } from "../../src/daemon/node/trace-socket.ts";
+import { statusPath } from "../../src/observe/status.ts";
 import { CfsIpc } from "../../src/pmxcfs/requests/table.ts";
 import { eventually } from "../support/eventually.ts";
 import { NOBODY, WWW_DATA } from "../support/identity.ts";
@@ -17,6 +20,9 @@ import {
 } from "../support/service.ts";
 import { noRingsLeft } from "../support/shm.ts";
 import { makeTree, removeTree, startC, startProxy, TOKEN } from "./support.ts";
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
 
 setDefaultTimeout(60_000);
 
@@ -257,6 +263,43 @@ test.each([
   const { exitCode, stderr } = Bun.spawnSync([...program(), "trace", "--fuse", ...words]);
   expect(stderr.toString()).toBe(`pmxcfs-ipc: ${why}\n`);
   expect(exitCode).toBe(2);
+});
+
+/** An operation, as a server sends it. */
+const OPERATION: TracedOperation = {
+  at_ms: 0,
+  operation: "lookup",
+  path: "f",
+  arguments: "",
+  pid: 1,
+  uid: 0,
+  result: "OK",
+  us: 5,
+  left_out: 0,
+};
+
+test("trace --fuse says so when the server ends it", async () => {
+  const name = uniqueName();
+  const runtime = mkdtempSync(join(tmpdir(), "trace-ended-"));
+  const status = statusPath(name, { XDG_RUNTIME_DIR: runtime }, process.getuid?.()) ?? "";
+  const path = tracePathOf(status);
+  mkdirSync(dirname(path), { recursive: true });
+  const open = (reader: Socket): void => void reader.end(`${JSON.stringify(OPERATION)}\n`);
+  const server = Bun.listen({ unix: path, socket: { open, data() {} } });
+  try {
+    const env = { ...process.env, XDG_RUNTIME_DIR: runtime };
+    const words = [...program(), "trace", "--fuse", "--upstream", name];
+    const tracer = Bun.spawn(words, { stdout: "pipe", stderr: "pipe", env });
+    expect(await new Response(tracer.stdout).text()).toContain("lookup     /f = OK 5us pid 1 ");
+    expect(await new Response(tracer.stderr).text()).toBe(
+      "pmxcfs-ipc: the server has ended the trace: it stops, or has its maximum of readers\n",
+    );
+    expect(await tracer.exited).toBe(1);
+  } finally {
+    server.stop(true);
+    rmSync(path, { force: true });
+    rmSync(runtime, { recursive: true });
+  }
 });
 
 test("a closed stdout ends the trace, as it ends other commands", async () => {
