@@ -3,12 +3,16 @@
  * own two: a pmxcfs with fixtures, and the control server (control-server.ts).
  */
 import { QbFailure } from "../../client/failure.ts";
+import { QbClient } from "../../client/qb-client.ts";
 import { selfCommand } from "../../platform/self.ts";
 import { makeFixtures, NODE, removeFixtures } from "./fixtures.ts";
 import type { Profile } from "./case.ts";
 import { CHILD_VARIABLE } from "./protocol.ts";
 import { ServerFailure, ServerProcess } from "./server-process.ts";
 import { examine, type Target } from "./target.ts";
+
+/** A server that does not answer for so long is there all the same. */
+const SERVED_MS = 1000;
 
 /** The service that the user chose. */
 export interface ServiceChoice {
@@ -26,9 +30,17 @@ function uniqueName(kind: string): string {
   return `compat-${kind}-${process.pid}`;
 }
 
-/** The user's command with the service name in place of `{socket}`. */
-function commandOf(command: string, name: string): readonly string[] {
-  return ["sh", "-c", `exec ${command.replaceAll("{socket}", name)}`];
+/** Assignments of variables before a command, which the shell does not take after `exec`. */
+const ASSIGNMENTS = /^\s*(?:[A-Za-z_]\w*=(?:"[^"]*"|'[^']*'|[^\s"';&|])*\s+)*/;
+
+/**
+ * The user's command with the service name in place of `{socket}`. The server takes the place of
+ * the shell, so that it gets the runner's signals.
+ */
+export function commandOf(command: string, name: string): readonly string[] {
+  const line = command.replaceAll("{socket}", name);
+  const [assignments = ""] = ASSIGNMENTS.exec(line) ?? [];
+  return ["sh", "-c", `${assignments}exec ${line.slice(assignments.length)}`];
 }
 
 /** A server to start, and its profile if that is known. */
@@ -51,6 +63,9 @@ function ownServers(directory: string): ToStart[] {
 export async function openServices(choice: ServiceChoice): Promise<Services | string> {
   const { socket, command, writes } = choice;
   if (socket !== undefined && command === undefined) return await running(socket, writes);
+  if (socket !== undefined && (await isServed(socket))) {
+    return `@${socket} is served already: the cases would run against that server, and write to it`;
+  }
   const directory = command === undefined ? makeFixtures() : undefined;
   const name = socket ?? uniqueName("service");
   const servers: readonly ToStart[] =
@@ -78,6 +93,14 @@ export async function openServices(choice: ServiceChoice): Promise<Services | st
     if (error instanceof ServerFailure) return error.message;
     throw error;
   }
+}
+
+/** Whether a server accepts, refuses or ignores clients of this name. */
+async function isServed(name: string): Promise<boolean> {
+  const client = await QbClient.connect(name, { timeoutMs: SERVED_MS });
+  if (client instanceof QbFailure) return client.kind !== "absent";
+  client.close();
+  return true;
 }
 
 async function running(name: string, writes: boolean): Promise<Services | string> {
