@@ -1,5 +1,6 @@
 /** Which of several addresses of a node the line for /etc/hosts gets. */
 import { certifiedAddresses } from "../../src/tools/check/probes/own-address.ts";
+import { parseAddresses } from "../../src/tools/check/probes/addresses.ts";
 import { TempDirectory } from "../pmxcfs/support.ts";
 import { needRoot } from "../support/identity.ts";
 import { FILE, nodeTree, writeDatabase } from "./support/database.ts";
@@ -28,6 +29,23 @@ test("the addresses of a certificate are in their shortest form", () => {
   expect(certifiedAddresses(CERTIFICATE)).toEqual(all);
   expect(certifiedAddresses("")).toEqual([]);
   expect(certifiedAddresses(CERTIFICATE.replace("MIIB", "MIIC"))).toEqual([]);
+});
+
+const UP_WITHOUT_LINK = `[{"ifname":"lo","flags":["LOOPBACK","UP"],"addr_info":[
+  {"family":"inet","local":"127.0.0.1","scope":"host"}]},
+  {"ifname":"eth0","flags":["BROADCAST"],"addr_info":[{"family":"inet","local":"192.0.2.8"}]},
+  {"ifname":"vmbr0","flags":["NO-CARRIER","UP"],"addr_info":[
+  {"family":"inet","local":"192.0.2.7"},{"family":"inet6","local":"fd00::7"},{}]}]`;
+
+test("an interface that is up has its addresses also without a link", () => {
+  expect(parseAddresses(UP_WITHOUT_LINK)).toEqual([
+    { name: "lo", address: "127.0.0.1", family: "IPv4", internal: true },
+    { name: "vmbr0", address: "192.0.2.7", family: "IPv4", internal: false },
+    { name: "vmbr0", address: "fd00::7", family: "IPv6", internal: false },
+  ]);
+  for (const text of ["", "{}", "Object not supported"]) {
+    expect(parseAddresses(text)).toBeUndefined();
+  }
 });
 
 function interfaceLines(name: string, address: string): string {
@@ -84,4 +102,11 @@ test("the address in the certificate of the node comes before that of corosync",
   const path = directory.at("config.db");
   writeDatabase(path, [...nodeTree("pve1"), [9, 2, FILE, "pve-ssl.pem", CERTIFICATE]]);
   expect(await addressIn(`cp ${path} /var/lib/pve-cluster/; ${IN_CLUSTER}`)).toBe("192.0.2.7");
+});
+
+test("a node whose cable is unplugged keeps its address", async () => {
+  const unplugged = `ip link delete eth9; ip link delete eth8; ip link delete eth7
+    ip link add eth7 type veth peer name far; ip link set eth7 up
+    ip address add 192.0.2.7/24 dev eth7`;
+  expect(await addressIn(unplugged)).toBe("192.0.2.7");
 });

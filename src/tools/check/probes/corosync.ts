@@ -5,7 +5,6 @@
  */
 import { counted } from "../../../base/counted.ts";
 import { Errno } from "../../../base/errno.ts";
-import { networkInterfaces } from "node:os";
 import { guestPath } from "../../../pmxcfs/state/guests.ts";
 import { type CorosyncConfig, parseCorosyncConf } from "../../../pmxcfs/state/corosync-conf.ts";
 import type { SalvagedItem } from "../../../pmxcfs/rescue/salvage.ts";
@@ -21,6 +20,7 @@ import {
 } from "../../cluster/corosync-view.ts";
 import { type ConfigFiles, treeFits, versionsOf } from "../../cluster/report.ts";
 import { catchUp, type ConfigVersions, difference, shownVersion } from "../../cluster/versions.ts";
+import { interfaceAddresses } from "./addresses.ts";
 import { treeItems } from "./database.ts";
 import { locksOfFuture, locksOfOthers } from "./tree.ts";
 import { linkView } from "./links.ts";
@@ -149,8 +149,7 @@ async function ownAddress(context: Context): Promise<Finding[]> {
   const own = isRecord(nodelist) && typeof nodename === "string" ? nodelist[nodename] : undefined;
   const address = isRecord(own) ? own["ip"] : undefined;
   if (typeof address !== "string" || nodename !== context.machine.hostName()) return [];
-  const all = Object.values(networkInterfaces()).flatMap((list) => list ?? []);
-  if (all.some((one) => one.address === address)) return [];
+  if ((await interfaceAddresses(context)).some((one) => one.address === address)) return [];
   return [found("NODE_ADDRESS_GONE", { address, name: nodename })];
 }
 

@@ -8,13 +8,12 @@
 import { within } from "../../../base/within.ts";
 import type { SalvagedItem } from "../../../pmxcfs/rescue/salvage.ts";
 import { parseCorosyncConf } from "../../../pmxcfs/state/corosync-conf.ts";
-import type { Machine } from "../host.ts";
 import type { Context } from "../probe.ts";
 import { isLinkLocal } from "../proc.ts";
+import { interfaceAddresses } from "./addresses.ts";
 import { treeItems } from "./database.ts";
 import { X509Certificate } from "node:crypto";
 import { isIPv6 } from "node:net";
-import { networkInterfaces } from "node:os";
 
 /** Part of the time left for reading config.db, whose disk may hang. */
 const READ_SHARE = 0.5;
@@ -29,12 +28,11 @@ function defaultInterface(table: string): string | undefined {
 }
 
 /** Addresses of this machine, the best first: of the default route's interface, IPv4. */
-async function addresses({ paths, text }: Machine): Promise<string[]> {
+async function addresses(context: Context): Promise<string[]> {
+  const { paths, text } = context.machine;
   const table = await text(`${paths.proc}/net/route`);
   const preferred = defaultInterface(typeof table === "string" ? table : "");
-  const all = Object.entries(networkInterfaces()).flatMap(([name, list]) =>
-    (list ?? []).map(({ address, family, internal }) => ({ address, family, internal, name })),
-  );
+  const all = await interfaceAddresses(context);
   const usable = all
     .filter(({ internal, address }) => !internal && !isLinkLocal(address))
     .toSorted((a, b) => Number(b.name === preferred) - Number(a.name === preferred));
@@ -83,7 +81,7 @@ async function known(context: Context): Promise<string[]> {
 
 /** The address, which an interface of this machine has; undefined if none has one. */
 export async function ownAddress(context: Context): Promise<string | undefined> {
-  const usable = await addresses(context.machine);
+  const usable = await addresses(context);
   if (usable.length < 2) return usable[0];
   return (await known(context)).find((address) => usable.includes(address)) ?? usable[0];
 }
