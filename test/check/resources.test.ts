@@ -1,5 +1,5 @@
 /** Memory, descriptors, stuck processes, and runs that reach their own deadlines. */
-import { DEFAULT_OPTIONS } from "../../src/tools/check/check.ts";
+import { DEFAULT_OPTIONS, runCheck } from "../../src/tools/check/check.ts";
 import { Facts } from "../../src/tools/check/context.ts";
 import { localMachine } from "../../src/tools/check/host.ts";
 import { type Probe, runProbes } from "../../src/tools/check/probe.ts";
@@ -39,6 +39,26 @@ test("MEMORY_LOW: hardly any memory is available", async () => {
     fix: /^Look at `free -m`/,
     exit: 1,
   });
+});
+
+test("MEMORY_LOW: what the cache of ZFS gives back is available", async () => {
+  const codesWith = async (arcBytes: number): Promise<unknown[]> => {
+    const local = localMachine();
+    const texts: Readonly<Record<string, string>> = {
+      "/proc/meminfo": "MemTotal:       16384000 kB\nMemAvailable:     327680 kB\n",
+      "/proc/spl/kstat/zfs/arcstats":
+        `9 1 0x01 147 39984 5 6\nname                            type data\n` +
+        `c_min                           4    536870912\n` +
+        `size                            4    ${arcBytes}\n`,
+    };
+    const text = async (path: string) => texts[path] ?? (await local.text(path));
+    const machine = { ...local, text };
+    const selection = { only: ["MEMORY_LOW"], skip: [] };
+    const { findings } = await runCheck(machine, DEFAULT_OPTIONS, selection);
+    return findings.flatMap(({ code }) => code ?? []);
+  };
+  expect(await codesWith(8 * 1024 ** 3)).toEqual([]);
+  expect(await codesWith(512 * 1024 ** 2)).toEqual(["MEMORY_LOW"]);
 });
 
 test("RUN_FULL: a tmpfs on /run without a free page", async () => {

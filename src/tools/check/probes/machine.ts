@@ -183,11 +183,22 @@ async function pressure({ machine }: Context): Promise<Finding> {
   return pass("resources", `${line} (limit ${limit} %)`, measures);
 }
 
-async function available({ machine }: Context): Promise<Finding[]> {
+/** Memory that the cache of ZFS gives back when it is needed, which MemAvailable does not count. */
+async function cacheKib({ machine }: Context): Promise<number> {
+  const text = await machine.text(`${machine.paths.proc}/spl/kstat/zfs/arcstats`);
+  const [size = 0, least = 0] = ["size", "c_min"].map((name) => {
+    const row = new RegExp(`^${name} +\\d+ +(\\d+)$`, "m").exec(String(text));
+    return Number(row?.[1] ?? 0);
+  });
+  return Math.max(0, size - least) / KiB;
+}
+
+async function available(context: Context): Promise<Finding[]> {
+  const { machine } = context;
   const text = await machine.text(`${machine.paths.proc}/meminfo`);
   const keys = parseKeys(typeof text === "string" ? text : "");
   const total = Number.parseInt(keys.get("MemTotal") ?? "", 10);
-  const free = Number.parseInt(keys.get("MemAvailable") ?? "", 10);
+  const free = Number.parseInt(keys.get("MemAvailable") ?? "", 10) + (await cacheKib(context));
   if (!(total > 0) || Number.isNaN(free)) return [];
   const percent = Math.round((free / total) * 1000) / 10;
   if (percent >= AVAILABLE_PERCENT) return [];
