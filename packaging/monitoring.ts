@@ -127,8 +127,8 @@ export const ALERTS: readonly Alert[] = [
     severity: "warning",
     summary: "/dev/shm has room for fewer than 16 more clients",
     description:
-      "Each client takes 3 MiB. pmxcfs-ipc --check --only memory prints a command that lists the " +
-      "files there; a container needs a larger --shm-size.",
+      "Each client takes 3 MiB. pmxcfs-ipc --check --only memory,leftovers prints a command that " +
+      "makes room; a container needs a larger --shm-size.",
   },
   {
     name: "PmxcfsIpcProtocolViolations",

@@ -301,7 +301,10 @@ export const databaseProbe: Probe = {
 };
 
 /** The entries of the database, or the reason why they cannot be read. */
-async function itemsOf(context: Context): Promise<readonly SalvagedItem[] | string> {
+async function itemsOf(
+  context: Context,
+  examined: typeof examineInPlace = examinedOnce,
+): Promise<readonly SalvagedItem[] | string> {
   const { machine } = context;
   const path = machine.paths.database;
   const info = await machine.info(path);
@@ -309,14 +312,23 @@ async function itemsOf(context: Context): Promise<readonly SalvagedItem[] | stri
   if (!isUsable || info.size > READ_LIMIT_BYTES || !(await machine.readable(path))) {
     return `${path} cannot be read`;
   }
-  const examined = await examinedOnce(context, path);
-  return typeof examined === "string" ? `${path}: ${examined}` : examined.items;
+  const result = await examined(context, path);
+  return typeof result === "string" ? `${path}: ${result}` : result.items;
 }
 
 /** The entries of the database; undefined if they cannot be read. */
 export async function treeItems(context: Context): Promise<readonly SalvagedItem[] | undefined> {
   const items = await itemsOf(context);
   return typeof items === "string" ? undefined : items;
+}
+
+/**
+ * The same within the time of a probe that has little: when that is too short, it does not count
+ * for the probes that have more.
+ */
+export async function itemsInTime(context: Context): Promise<readonly SalvagedItem[]> {
+  const items = await itemsOf(context, examineInPlace);
+  return typeof items === "string" ? [] : items;
 }
 
 /** Files in the tree that nothing uses any more, and the locks. */

@@ -11,7 +11,7 @@ import { parseCorosyncConf } from "../../../pmxcfs/state/corosync-conf.ts";
 import type { Context } from "../probe.ts";
 import { isLinkLocal } from "../proc.ts";
 import { interfaceAddresses } from "./addresses.ts";
-import { treeItems } from "./database.ts";
+import { itemsInTime } from "./database.ts";
 import { X509Certificate } from "node:crypto";
 import { isIPv6 } from "node:net";
 
@@ -68,7 +68,7 @@ function contentOf(items: readonly SalvagedItem[], path: string): string {
 async function known(context: Context): Promise<string[]> {
   const { machine, left } = context;
   const name = machine.hostName();
-  const items = (await within(treeItems(context), left() * READ_SHARE)) ?? [];
+  const items = (await within(itemsInTime(context), left() * READ_SHARE)) ?? [];
   const text = await machine.text(machine.paths.corosyncConf);
   const config = parseCorosyncConf(typeof text === "string" ? text : "");
   const nodes = typeof config === "string" ? [] : config.nodes;
