@@ -34,6 +34,16 @@ const LINES: readonly (readonly [line: string, id: string, first?: CodeName])[] 
   ["ipcc_send_rec[4] failed: File too large", "file-too-large", "STATUS_LARGE"],
   ["ipcc_send_rec[1] failed: No space left on device", "no-space", "SHM_FULL"],
   ["cp: error writing '/etc/pve/x': No space left on device", "no-space", "DB_DISK_LOW"],
+  [
+    "unable to write pid file /run/pve-cluster.pid: No space left on device",
+    "no-space",
+    "RUN_FULL",
+  ],
+  [
+    "[main] crit: Failed to create file '/var/run/pve-cluster.pid.tmp.8': No space left on device",
+    "no-space",
+    "RUN_FULL",
+  ],
   ["ipcc_send_rec[4] failed: Operation not permitted", "operation-not-permitted"],
   ["ipcc_send_rec[1] failed: Permission denied", "permission-denied", "RINGS_NOT_OPENABLE"],
   ["ipcc_send_rec[3] failed: Bad file descriptor", "bad-descriptor"],

@@ -130,12 +130,12 @@ export const CLIENT_TEXTS: readonly ErrorText[] = [
     id: "no-space",
     title: "No space left on device",
     errno: ["ENOSPC"],
-    patterns: [/couldn't (create|allocate) .*(\/dev\/shm\/|\bqb-)/],
+    patterns: [/couldn't (create|allocate) .*(\/dev\/shm\/|\bqb-)|\/run\/.*no space left/],
     places: ["ipc", "pve", "shm", "database"],
     meaning:
       "At connect it means /dev/shm, not a disk: each client takes 3.05 MiB there, reserved at " +
       "connect. For a path below /etc/pve, or in a line about the database, it means the disk of " +
-      "/var/lib/pve-cluster.",
+      "/var/lib/pve-cluster; for a pid file or socket, /run.",
     causes: [
       {
         code: "SHM_FULL",
@@ -151,6 +151,7 @@ export const CLIENT_TEXTS: readonly ErrorText[] = [
         signs: /\/etc\/pve|\/var\/lib|database|sqlite/,
       },
       { code: "DB_INODES_LOW", check: "`df -i /var/lib/pve-cluster` is full" },
+      { code: "RUN_FULL", check: "`df /run` and `df -i /run` are full", signs: /\/run\// },
     ],
   },
   {
