@@ -278,14 +278,17 @@ const OPERATION: TracedOperation = {
   left_out: 0,
 };
 
+function sendOne(reader: Socket): void {
+  reader.end(`${JSON.stringify(OPERATION)}\n`);
+}
+
 test("trace --fuse says so when the server ends it", async () => {
   const name = uniqueName();
   const runtime = mkdtempSync(join(tmpdir(), "trace-ended-"));
   const status = statusPath(name, { XDG_RUNTIME_DIR: runtime }, process.getuid?.()) ?? "";
   const path = tracePathOf(status);
   mkdirSync(dirname(path), { recursive: true });
-  const open = (reader: Socket): void => void reader.end(`${JSON.stringify(OPERATION)}\n`);
-  const server = Bun.listen({ unix: path, socket: { open, data() {} } });
+  const server = Bun.listen({ unix: path, socket: { open: sendOne, data() {} } });
   try {
     const env = { ...process.env, XDG_RUNTIME_DIR: runtime };
     const words = [...program(), "trace", "--fuse", "--upstream", name];
