@@ -1,6 +1,6 @@
 /** `pmxcfs-ipc record`: a proxy that writes requests and answers to a file. */
 import { errorText } from "../base/error-text.ts";
-import { closeSync, ftruncateSync, openSync, writeFileSync } from "node:fs";
+import { closeSync, ftruncateSync, openSync, unlinkSync, writeFileSync } from "node:fs";
 import type { Watcher } from "../tools/trace/exchange.ts";
 import { eventLine, headerLine, requestLine } from "../tools/trace/recording.ts";
 import { flagOn, path } from "./args.ts";
@@ -13,13 +13,15 @@ const MODE = 0o600;
 
 /** The file of a recording. The first failed write ends the recording. */
 class RecordingFile implements Disposable {
+  readonly #name: string;
   readonly #file: number;
   #lines: string[] = [];
   /** Bytes of whole lines in the file. */
-  #size = 0;
+  size = 0;
   failure: string | undefined;
 
   constructor(name: string) {
+    this.#name = name;
     try {
       this.#file = openSync(name, "wx", MODE);
     } catch (error) {
@@ -38,13 +40,18 @@ class RecordingFile implements Disposable {
     if (bytes.byteLength === 0) return;
     try {
       writeFileSync(this.#file, bytes);
-      this.#size += bytes.byteLength;
+      this.size += bytes.byteLength;
     } catch (error) {
       this.failure = errorText(error);
       // With a part of a line the recording could not be replayed.
-      ftruncateSync(this.#file, this.#size);
+      ftruncateSync(this.#file, this.size);
       process.kill(process.pid, "SIGTERM");
     }
+  }
+
+  /** Removes the file of a recording that did not begin. */
+  remove(): void {
+    unlinkSync(this.#name);
   }
 
   [Symbol.dispose](): void {
@@ -70,6 +77,7 @@ export const recordCommand = command({
     using file = new RecordingFile(values.file);
     file.add(headerLine(values.upstream, values.redact));
     file.write();
+    const headerBytes = file.size;
     const watcher: Watcher = {
       wantsReplies: true,
       wants: () => true,
@@ -83,7 +91,13 @@ export const recordCommand = command({
       closed: () => {},
       batchEnd: () => file.write(),
     };
-    await runProxy(values, watcher);
+    try {
+      await runProxy(values, watcher);
+    } catch (error) {
+      // The next try, with the server running or the right options, makes it again.
+      if (file.size === headerBytes) file.remove();
+      throw error;
+    }
     if (file.failure !== undefined) {
       throw new CommandFailure(`cannot write ${values.file}: ${file.failure}`);
     }

@@ -3,7 +3,7 @@
  * same answers, a comparison with a server lists the differences, and it contains no secrets.
  */
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Errno } from "../../src/base/errno.ts";
@@ -261,6 +261,17 @@ describe("a failure is one line", () => {
     expect(exitCode).toBe(1);
     expect(stderr.toString()).toContain("EEXIST");
     expect(readFileSync(file, "utf8")).toBe("precious");
+  });
+
+  test.each([
+    [["--upstream", "never"], 2, "--socket is missing"],
+    [["--socket", "never-x", "--upstream", "never"], 1, "no process listens on @never"],
+  ])("a recording that does not begin leaves no file: %j", (words, code, why) => {
+    const file = join(files, "not-begun.jsonl");
+    const { exitCode, stderr } = Bun.spawnSync([...program(), "record", file, ...words]);
+    expect(stderr.toString()).toContain(why);
+    expect(exitCode).toBe(code);
+    expect(existsSync(file)).toBe(false);
   });
 
   test("neither --socket nor --against is a usage error", () => {
