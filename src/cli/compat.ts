@@ -25,7 +25,7 @@ import { LiveList } from "./compat-list.ts";
 import { CommandFailure, stoppedBy, type StopSignal, UsageFailure } from "./failure.ts";
 import { Progress } from "./progress.ts";
 import { suggest } from "./suggest.ts";
-import { print, stdoutStyle } from "./terminal.ts";
+import { print, stdoutRedraws, stdoutStyle } from "./terminal.ts";
 
 const OUTPUT = "Output";
 
@@ -193,7 +193,7 @@ function shownAs(chosen: Chosen, planned: number, seed: number): Shown {
   if (chosen.json) {
     return { finished: () => {}, end: (results, aborted) => print(json(results, seed, aborted)) };
   }
-  if (process.stdout.isTTY && !chosen.tap) {
+  if (stdoutRedraws() && !chosen.tap) {
     const live = new LiveList(stdoutStyle(chosen.noColor), planned, seed);
     return {
       starting: (testCase, flavor) => live.starting(testCase, flavor),

@@ -69,6 +69,19 @@ export function wantsColor({ plain, environment, isTerminal }: Look): boolean {
   return isTerminal;
 }
 
+/**
+ * Whether a view that moves the cursor can be shown: on a terminal, but not with TERM=dumb (the
+ * shell of an editor, a simple serial line).
+ */
+export function canRedraw({ environment, isTerminal }: Omit<Look, "plain">): boolean {
+  return isTerminal && environment["TERM"] !== "dumb";
+}
+
+/** The same for this process's stdout. */
+export function stdoutRedraws(): boolean {
+  return canRedraw({ environment: process.env, isTerminal: process.stdout.isTTY });
+}
+
 /** Styles; each returns its text unchanged if colours are off. */
 export interface Style {
   readonly color: boolean;

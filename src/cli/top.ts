@@ -9,7 +9,7 @@ import { type SortName, SORTS, type View, viewOf } from "../tools/top/view.ts";
 import { flag, milliseconds, oneOf, path, text } from "./args.ts";
 import { command } from "./command.ts";
 import { CommandFailure, ExitCode, leave } from "./failure.ts";
-import { print, stdoutStyle } from "./terminal.ts";
+import { print, stdoutRedraws, stdoutStyle } from "./terminal.ts";
 
 const SORT_NAMES = Object.keys(SORTS) as SortName[];
 
@@ -83,7 +83,7 @@ export const topCommand = command({
       print(`${jsonText(await lookTwice(where, intervalMs), 2)}\n`);
       return ExitCode.OK;
     }
-    if (values.once || !process.stdout.isTTY) {
+    if (values.once || !stdoutRedraws()) {
       const view = await lookTwice(where, intervalMs);
       const columns = process.stdout.isTTY ? process.stdout.columns : Infinity;
       const lines = screen(view, { columns, rows: undefined, sort, reverse, look });

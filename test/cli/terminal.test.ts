@@ -1,6 +1,6 @@
 /** The conditions for colour, and the styles with and without it. */
 import { describe, expect, test } from "bun:test";
-import { createStyle, wantsColor } from "../../src/cli/terminal.ts";
+import { canRedraw, createStyle, wantsColor } from "../../src/cli/terminal.ts";
 
 describe("colour", () => {
   test.each([
@@ -26,4 +26,11 @@ describe("colour", () => {
     expect(createStyle(true).red("no")).toBe("\u001B[31mno\u001B[39m");
     expect(createStyle(false).red("no")).toBe("no");
   });
+});
+
+test("a live view needs a terminal that moves its cursor", () => {
+  const shown = (TERM: string | undefined, isTerminal = true): boolean =>
+    canRedraw({ environment: { TERM }, isTerminal });
+  expect([shown("xterm"), shown(undefined), shown("dumb")]).toEqual([true, true, false]);
+  expect(shown("xterm", false)).toBe(false);
 });
