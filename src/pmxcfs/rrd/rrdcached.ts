@@ -7,6 +7,7 @@
 import { access } from "node:fs/promises";
 import { connect, type Socket } from "node:net";
 import { errorCode } from "../../base/error-text.ts";
+import { isBound } from "../../platform/bound-socket.ts";
 import { createArguments } from "./formats.ts";
 import { type RrdFile, type RrdValues, type RrdWriter, Unavailable } from "./writer.ts";
 
@@ -161,7 +162,11 @@ export class Rrdcached implements RrdWriter {
       if (socket === this.#socket) this.#receive(text);
     });
     socket.on("error", (error: NodeJS.ErrnoException) => {
-      if (socket === this.#socket) this.#fail(error.message, NO_LISTENER.has(error.code));
+      if (socket !== this.#socket) return;
+      const mayRun = !NO_LISTENER.has(error.code);
+      // The closed connections of earlier exchanges stay in the queue of one that hangs.
+      if (!mayRun && isBound(this.#socketPath)) this.#fail("it hangs");
+      else this.#fail(error.message, !mayRun);
     });
     socket.on("close", () => {
       if (socket === this.#socket) this.#fail("connection closed");
