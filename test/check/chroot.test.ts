@@ -43,3 +43,14 @@ test("a rescue system's name is missed neither in config.db nor in the mount", a
     expect(await codes("rescue", "1:2\n3:4\n", check)).toEqual([]);
   }
 });
+
+test("where systemctl shows nothing, no unit is said to be missing", async () => {
+  const error = "Running in chroot, ignoring command 'show'\n";
+  const outcome = { code: 0, out: "", error, timedOut: false, missing: false };
+  const machine: Machine = { ...localMachine(), run: () => Promise.resolve(outcome) };
+  const options = { ...DEFAULT_OPTIONS, service: "test-none" };
+  const { findings } = await runCheck(machine, options, { only: ["unit"], skip: [] });
+  expect(findings.map(({ severity, text }) => [severity, text])).toEqual([
+    ["skip", "systemctl: Running in chroot, ignoring command 'show'"],
+  ]);
+});

@@ -153,7 +153,9 @@ export const unitProbe: Probe = {
     const shown = await machine.run(words, context.left());
     if (shown.missing) return [skip("unit", "systemctl is not installed")];
     if (shown.timedOut) return [skip("unit", "systemctl did not answer in time")];
-    if (shown.code !== 0) return [skip("unit", `systemctl: ${firstLine(shown.error)}`)];
+    // In a chroot it succeeds, and shows nothing.
+    const isShown = shown.code === 0 && shown.out.trim() !== "";
+    if (!isShown) return [skip("unit", `systemctl: ${firstLine(shown.error)}`)];
     const units = servingUnits(parseShow(shown.out));
     const judged = await Promise.all(units.map((unit) => judge(context, unit, listening)));
     const findings = judged.flat();
