@@ -104,6 +104,11 @@ test("a consequence says what it follows from, and has no fix", () => {
   expect([absent?.followsFrom, absent?.fix]).toEqual(["NAME_LOOPBACK", undefined]);
 });
 
+test("a fault of the next start does not explain what fails while a server runs", () => {
+  const [absent] = report(ABSENT, { ...LOOPBACK, severity: "warn" }).findings;
+  expect([absent?.followsFrom, absent?.fix]).toEqual([undefined, "systemctl start pve-cluster"]);
+});
+
 test("a machine without pmxcfs gets the cause and what to do", () => {
   expect(renderText(report(found("NOT_INSTALLED", { service: "pve2" })), PLAIN)).toMatch(
     /^FAIL: no pmxcfs .*\n {6}cause: No listener[\s\S]*\n {6}fix: .*\n {6}next: /,

@@ -84,6 +84,10 @@ const PREVENTS_CONNECTING: readonly CodeName[] = [
 export const EXPLAINS_AS_FAILURE: ReadonlySet<CodeName> = new Set([
   "DB_DISK_LOW",
   "DB_INODES_LOW",
+  // With a server that runs, only its next start is prevented.
+  "GROUP_MISSING",
+  "NAME_LOOPBACK",
+  "NAME_UNRESOLVED",
   "RUN_FULL",
   "SHM_INODES_LOW",
 ]);
