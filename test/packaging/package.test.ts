@@ -300,10 +300,13 @@ function ask(...words: string[]) {
 }
 
 describe("name-is-free", () => {
-  test("succeeds for a free name, and fails for one with a listener", () => {
+  test.each([
+    ["an abstract name", "\0"],
+    ["a path", "/run/"],
+  ])("succeeds for a free name, and fails for one with a listener: %s", (_, place) => {
     const name = `free-${process.pid}`;
     expect(ask("--socket", name)).toEqual({ exitCode: 0, stdout: "", stderr: "" });
-    const listener = Bun.listen({ unix: `\0${name}`, socket: { data() {} } });
+    const listener = Bun.listen({ unix: `${place}${name}`, socket: { data() {} } });
     try {
       expect(ask("--dir", "/srv", "--socket", name)).toMatchObject({ exitCode: 1 });
       expect(ask(`--socket=${name}`).stderr).toBe(
