@@ -90,8 +90,8 @@ export class PveFileSystem implements FileSystem {
     }
     const directory = this.#directory(parent);
     if (typeof directory === "number") return directory;
-    if (name === "..") return this.#given(directory.entry.parent ?? directory.entry);
-    const entry = isReachable(name) ? directory.entry.children.get(name) : undefined;
+    if (name === "..") return this.#given(directory.parent ?? directory);
+    const entry = isReachable(name) ? directory.children.get(name) : undefined;
     return entry === undefined ? Errno.ENOENT : this.#given(entry);
   }
 
@@ -104,7 +104,7 @@ export class PveFileSystem implements FileSystem {
     if (special !== undefined) {
       return this.#specialAttributes(special, this.#handles.text(handle)?.length);
     }
-    const node = this.#nodes.get(id);
+    const node = this.#nodes.existing(id);
     return node === undefined ? Errno.ENOENT : this.#attributes(node);
   }
 
@@ -204,10 +204,8 @@ export class PveFileSystem implements FileSystem {
   }
 
   opendir(id: number): Opened | Errno {
-    const node = this.#nodes.get(id);
-    return node === undefined
-      ? Errno.ENOENT
-      : { handle: this.#handles.openListing(), direct: false };
+    if (this.#nodes.existing(id) === undefined) return Errno.ENOENT;
+    return { handle: this.#handles.openListing(), direct: false };
   }
 
   readdir(id: number, handle: number, offset: number, add: AddEntry): 0 | Errno {
@@ -215,7 +213,7 @@ export class PveFileSystem implements FileSystem {
     if (node === undefined) return Errno.ENOENT;
     const special = id === ROOT_NODE ? this.#special : undefined;
     const listing = this.#handles.listing(handle, offset, () =>
-      listDirectory(this.#nodes, node.entry, special),
+      listDirectory(this.#nodes, this.#nodes.presentOf(node), special),
     );
     for (let at = indexAfter(listing, offset); at < listing.length; at++) {
       const listed = listing[at];
@@ -272,16 +270,17 @@ export class PveFileSystem implements FileSystem {
     return this.#specialAt(parent, name) !== undefined;
   }
 
-  /** A directory of the tree, with its current path. */
-  #directory(id: number): Node | Errno {
+  /** A directory of the tree. */
+  #directory(id: number): Entry | Errno {
     const node = this.#nodes.get(id);
-    if (node === undefined || isRemoved(node)) return Errno.ENOENT;
-    return node.entry.kind === "directory" ? this.#refresh(node) : Errno.ENOTDIR;
+    const entry = node && this.#nodes.presentOf(this.#refresh(node));
+    if (entry === undefined) return Errno.ENOENT;
+    return entry.kind === "directory" ? entry : Errno.ENOTDIR;
   }
 
   #pathAt({ parent, name }: Place): string | Errno {
     const directory = this.#directory(parent);
-    return typeof directory === "number" ? directory : join(directory.path, name);
+    return typeof directory === "number" ? directory : join(pathOf(directory), name);
   }
 
   /** Updates the path, which a rename may have changed. A removed entry keeps its last one. */
@@ -295,17 +294,18 @@ export class PveFileSystem implements FileSystem {
   }
 
   #attributes(node: Node): Attributes {
-    const { entry, id, path } = this.#refresh(node);
-    const { kind } = entry;
+    const { id, path } = this.#refresh(node);
+    const present = this.#nodes.presentOf(node);
+    const { kind, size, mtime } = present ?? node.entry;
     const isRoot = id === ROOT_NODE;
     return {
       node: id,
       mode: isRoot ? S_IFDIR | 0o755 : modeOf(path, kind, this.#replicator.quorate),
-      nlink: linksOf(node),
+      nlink: linksOf(present),
       uid: 0,
       gid: this.#gid,
-      size: node.detached?.bytes.length ?? entry.size,
-      mtime: isRoot ? 0 : (node.detached?.mtime ?? entry.mtime),
+      size: node.detached?.bytes.length ?? size,
+      mtime: isRoot ? 0 : (node.detached?.mtime ?? mtime),
       validSeconds: VALID_SECONDS,
     };
   }

@@ -26,12 +26,16 @@ export function isReachable(name: string): boolean {
   return name !== "" && name !== "." && name !== ".." && !name.includes("/");
 }
 
-/** `special`: the special entries, for the root. They hide entries of the same names. */
+/**
+ * `entry`: undefined for a directory that is gone, which lists nothing, as in C. `special`: the
+ * special entries, for the root. They hide entries of the same names.
+ */
 export function listDirectory(
   nodes: NodeTable,
-  entry: Entry,
+  entry: Entry | undefined,
   special: ReadonlyMap<string, Special> = NO_SPECIAL,
 ): Listed[] {
+  if (entry === undefined) return [];
   const listed: Listed[] = [
     { name: ".", node: nodes.idOf(entry), type: FileType.DIRECTORY, offset: 1 },
     { name: "..", node: nodes.idOf(entry.parent ?? entry), type: FileType.DIRECTORY, offset: 2 },

@@ -74,10 +74,10 @@ export function isGone(node: Node): boolean {
   return node.entry.kind === "directory" && isRemoved(node);
 }
 
-/** st_nlink as in C: 2 for every directory, whatever it contains; 0 for a removed entry. */
-export function linksOf(node: Node): number {
-  if (isRemoved(node)) return 0;
-  return node.entry.kind === "directory" ? 2 : 1;
+/** st_nlink as in C: 2 for every directory, whatever it contains; 0 for what is not in the tree. */
+export function linksOf(entry: Entry | undefined): number {
+  if (entry === undefined) return 0;
+  return entry.kind === "directory" ? 2 : 1;
 }
 
 /** The nodes of one connection. */
@@ -155,6 +155,25 @@ export class NodeTable {
     return node;
   }
 
+  /**
+   * The entry of the tree that the node stands for; undefined when there is none. When another node
+   * has removed a directory, it is the one at its path, as in C: the kernel uses a name that it has
+   * cached for up to 1 s, and a working directory or a bind mount for ever.
+   */
+  presentOf(node: Node): Entry | undefined {
+    if (!isRemoved(node)) return node.entry;
+    // A file's content stays with its descriptor. What this node has removed has no path.
+    if (node.entry.kind === "file" || node.parent === undefined) return undefined;
+    const present = this.#memdb.find(node.path);
+    return present?.kind === "directory" ? present : undefined;
+  }
+
+  /** `get`, but not a directory that is gone: its path leads to no directory. */
+  existing(id: number): Node | undefined {
+    const node = this.get(id);
+    return node && isGone(node) && this.presentOf(node) === undefined ? undefined : node;
+  }
+
   /** The kernel itself has removed or renamed the entry: it knows where the entry is now. */
   renamed(entry: Entry | undefined): void {
     const node = entry === undefined ? undefined : this.#nodes.get(this.idOf(entry));
@@ -174,7 +193,8 @@ export class NodeTable {
   #add(id: number, entry: Entry): Node {
     const { parent, name } = entry;
     const found = { parent, name, foundMs: performance.now() };
-    const node: Node = { id, entry, ...found, path: "", lookups: 0, detached: undefined };
+    const path = pathOf(entry);
+    const node: Node = { id, entry, ...found, path, lookups: 0, detached: undefined };
     this.#nodes.set(id, node);
     return node;
   }
