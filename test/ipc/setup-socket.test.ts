@@ -43,7 +43,9 @@ async function accepted(onSetupRequest: (socket: SetupSocket) => void) {
   const loop = { add: () => 1, change: () => {}, remove: () => void ended.push("closed") };
   const events: HandshakeEvents = { onSetupRequest, onHandshakeEnd: () => {}, onNotify: () => {} };
   const socket = new SetupSocket(server, PEER, loop as unknown as SocketLoop, events);
-  const options = { fd, socket: { data: () => {} } };
+  const received: number[] = [];
+  const data = (_client: unknown, bytes: Uint8Array): void => void received.push(...bytes);
+  const options = { fd, socket: { data } };
   const client = (await Bun.connect(
     options as unknown as Parameters<typeof Bun.connect>[0],
   )) as unknown as Client;
@@ -55,7 +57,7 @@ async function accepted(onSetupRequest: (socket: SetupSocket) => void) {
     hungUp: () => void ended.push("hung up"),
     flushNotifies: () => void ended.push("flush"),
   } as unknown as Connection;
-  return { socket, client, connection, ended };
+  return { socket, client, connection, ended, received };
 }
 
 test("a refused peer that has shut down its reading end is closed at once", async () => {
@@ -105,4 +107,26 @@ test("events that were sent while the answer waited for room are announced after
     return socket.state === "connected";
   });
   expect(ended).toEqual(["flush"]);
+});
+
+test("an answer that waits for room is not changed by the next one", async () => {
+  const answer = new Uint8Array(ConnectionResponse.size).fill(1);
+  const { socket, connection, received } = await accepted((peer) => {
+    peer.queue();
+    peer.admit(connection, answer);
+  });
+  while (sendBytes(socket.fd, ANSWER) > 0);
+  socket.begin();
+  expect(socket.state).toBe("admitted");
+  answer.fill(2);
+  await eventually("the answer sent", () => {
+    socket.onWritable();
+    return socket.state === "connected";
+  });
+  await eventually("the answer received", () => received.at(-1) !== 0);
+  await eventually(
+    "all of it",
+    () => received.filter((byte) => byte === 1).length === answer.length,
+  );
+  expect(received).not.toContain(2);
 });

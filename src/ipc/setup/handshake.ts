@@ -36,25 +36,33 @@ export class SetupRequestReader {
   }
 }
 
-/** The answer that refuses a client, without ring names. */
-export function refusal(error: Errno): Buffer {
-  const span = newSpan(ConnectionResponse.size);
-  write.id(span, QbMessage.AUTHENTICATE);
-  write.size(span, ConnectionResponse.size);
-  write.error(span, error);
-  return span.bytes;
+/** All answers are written here: 12 KiB of garbage for each connect would add up. */
+const answer = newSpan(ConnectionResponse.size);
+
+function beginAnswer(): void {
+  answer.bytes.fill(0);
+  write.id(answer, QbMessage.AUTHENTICATE);
+  write.size(answer, ConnectionResponse.size);
 }
 
-/** The answer that accepts a client, with the message size and the names of its rings. */
+/** The answer that refuses a client, without ring names. Valid until the next answer is made. */
+export function refusal(error: Errno): Buffer {
+  beginAnswer();
+  write.error(answer, error);
+  return answer.bytes;
+}
+
+/**
+ * The answer that accepts a client, with the message size and the names of its rings. Valid until
+ * the next answer is made.
+ */
 export function acceptance(rings: RingDirectory, maxMessageBytes: number, number: number): Buffer {
-  const span = newSpan(ConnectionResponse.size);
-  write.id(span, QbMessage.AUTHENTICATE);
-  write.size(span, ConnectionResponse.size);
-  write.connectionType(span, QB_IPC_SHM);
-  write.maxMessageBytes(span, maxMessageBytes);
-  write.connection(span, BigInt(number));
-  write.request(span, rings.prefix("request"));
-  write.response(span, rings.prefix("response"));
-  write.event(span, rings.prefix("event"));
-  return span.bytes;
+  beginAnswer();
+  write.connectionType(answer, QB_IPC_SHM);
+  write.maxMessageBytes(answer, maxMessageBytes);
+  write.connection(answer, BigInt(number));
+  write.request(answer, rings.prefix("request"));
+  write.response(answer, rings.prefix("response"));
+  write.event(answer, rings.prefix("event"));
+  return answer.bytes;
 }

@@ -152,7 +152,10 @@ export class SetupSocket implements SetupChannel, SocketEvents {
     this.#enter("queued");
   }
 
-  /** The peer has rings: sends the answer; further bytes belong to `connection`. */
+  /**
+   * The peer has rings: sends the answer, which may change afterwards; further bytes belong to
+   * `connection`.
+   */
   admit(connection: Connection, answer: Uint8Array): void {
     this.#enter("admitted");
     this.#connection = connection;
@@ -160,7 +163,7 @@ export class SetupSocket implements SetupChannel, SocketEvents {
     this.#send(answer);
   }
 
-  /** Sends a refusal and closes. */
+  /** Sends a refusal, which may change afterwards, and closes. */
   refuse(answer: Uint8Array): void {
     this.#enter("closing");
     this.#send(answer);
@@ -190,7 +193,8 @@ export class SetupSocket implements SetupChannel, SocketEvents {
       return;
     }
     if (sent < bytes.byteLength) {
-      this.#unsent = bytes.subarray(sent);
+      // Copied: the next answer is made in the same memory.
+      this.#unsent = new Uint8Array(bytes.subarray(sent));
       this.#watch(Ready.WRITE, false);
       return;
     }
