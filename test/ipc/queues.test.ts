@@ -2,12 +2,12 @@
 import { expect, test } from "bun:test";
 import { Errno } from "../../src/base/errno.ts";
 import { IpcLimits, PollLimits } from "../../src/base/limits.ts";
+import { nextTurn } from "../../src/base/turns.ts";
 import type { Reply, Request } from "../../src/ipc/handler.ts";
 import { asker, connectionOver, hostOf, makeRings } from "../support/connection.ts";
 import { eventually } from "../support/eventually.ts";
 import { RequestBuffers } from "../../src/ipc/connection/request-buffers.ts";
 import { Admission, PendingHandshakes } from "../../src/ipc/setup/admission.ts";
-import { RingDisposal } from "../../src/ipc/scheduling/ring-disposal.ts";
 import { RunQueue, type Runnable } from "../../src/ipc/scheduling/run-queue.ts";
 import { Scheduler } from "../../src/ipc/scheduling/scheduler.ts";
 import { TimeSlicedQueue } from "../../src/ipc/scheduling/time-sliced-queue.ts";
@@ -21,18 +21,17 @@ function peerOf(pid: number, name: string, uid = 33): Peer {
   return { peer: { pid, uid, gid: uid }, name };
 }
 
-function nextTurn(): Promise<void> {
-  return new Promise((resolve) => {
-    setImmediate(resolve);
-  });
+/** Keeps the thread busy. */
+function work(ms: number): void {
+  const until = performance.now() + ms;
+  while (performance.now() < until);
 }
 
 test("work that exceeds its turn goes on in the next one, process by process", async () => {
   const done: string[] = [];
   const queue = new TimeSlicedQueue<Peer>(1, ({ name }) => {
     done.push(name);
-    const until = performance.now() + 1.5;
-    while (performance.now() < until);
+    work(1.5);
   });
   for (const name of ["a1", "a2", "a3"]) queue.add(peerOf(1, name));
   queue.add(peerOf(2, "b1"));
@@ -47,8 +46,7 @@ test("the many processes of one user do not delay the first job of another user"
   const done: string[] = [];
   const queue = new TimeSlicedQueue<Peer>(1, ({ name }) => {
     done.push(name);
-    const until = performance.now() + 1.5;
-    while (performance.now() < until);
+    work(1.5);
   });
   for (const pid of [1, 2, 3, 4]) queue.add(peerOf(pid, `www-data ${pid}`));
   queue.add(peerOf(5, "root", 0));
@@ -56,31 +54,18 @@ test("the many processes of one user do not delay the first job of another user"
   expect(done).toEqual(["www-data 1", "www-data 2", "root", "www-data 3", "www-data 4"]);
 });
 
-test("removed jobs are not done, and finish() does the others", () => {
+test("removed jobs are not done, and the others are", async () => {
   const done: string[] = [];
-  const queue = new TimeSlicedQueue<Peer>(0, ({ name }) => void done.push(name));
-  const [first, second] = [peerOf(1, "first"), peerOf(1, "second")];
-  queue.add(first);
-  queue.add(second);
-  expect(done).toEqual([]);
-  queue.remove(first);
-  queue.finish(() => false);
-  expect(done).toEqual(["second"]);
-  expect(queue.size).toBe(0);
-});
-
-test("rings of ended connections are removed at once only as far as their memory is needed", () => {
-  const removed: number[] = [];
-  const disposal = new RingDisposal(0);
-  for (let number = 0; number < 5; number++) {
-    const rings = { bytes: 100, [Symbol.dispose]: () => void removed.push(number) };
-    disposal.add(rings, { uid: 33, pid: 1 });
-  }
-  expect([removed, disposal.bytes]).toEqual([[], 500]);
-  disposal.free(150);
-  expect([removed, disposal.bytes]).toEqual([[0, 1], 300]);
-  disposal.free(1000);
-  expect([removed, disposal.bytes]).toEqual([[0, 1, 2, 3, 4], 0]);
+  const queue = new TimeSlicedQueue<Peer>(1, ({ name }) => {
+    done.push(name);
+    work(2);
+  });
+  const [first, second, third] = [peerOf(1, "first"), peerOf(1, "second"), peerOf(1, "third")];
+  for (const job of [first, second, third]) queue.add(job);
+  expect(done).toEqual(["first"]);
+  queue.remove(second);
+  while (queue.size > 0) await nextTurn();
+  expect(done).toEqual(["first", "third"]);
 });
 
 test("of too many handshakes, the oldest one of the process with most is dropped", () => {
@@ -109,8 +94,7 @@ test("many connections with requests left share several turns, in order", async 
     // It has more requests.
     const [first] = connections;
     if (served.length === 1 && first !== undefined) queue.add(first);
-    const until = performance.now() + 1.5;
-    while (performance.now() < until);
+    work(1.5);
   });
   const connections = Array.from({ length: 6 }, (_, number) => ({
     number,
@@ -145,8 +129,7 @@ test("clients that all send at once share several turns, in order", async () => 
   const served: number[] = [];
   const handle = ({ peer }: Request): Errno => {
     served.push(peer.number);
-    const until = performance.now() + 1.5;
-    while (performance.now() < until);
+    work(1.5);
     return Errno.EIO;
   };
   const host = hostOf(handle);
@@ -178,8 +161,7 @@ test("many replies that wait for room are retried in several turns, in order", a
       });
     }
     turn.push(number);
-    const until = performance.now() + 1.5;
-    while (performance.now() < until);
+    work(1.5);
     return false;
   };
   const queue = new RunQueue<Runnable>({ replyRetryMs: 1, replyDeadlineMs: 60_000 }, () => {});

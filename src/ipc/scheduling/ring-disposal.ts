@@ -64,21 +64,17 @@ export class RingDisposal {
   }
 
   /**
-   * Removes rings now until `bytes` of /dev/shm are free that were not before; not all, because
-   * thousands of them take seconds.
+   * Resolves when rings with `bytes` of /dev/shm are removed, or all: as always, for at most
+   * `msPerTurn` per turn of the event loop.
    */
-  free(bytes: number): void {
+  async free(bytes: number): Promise<void> {
     const goal = this.#bytes - bytes;
     this.#start();
-    this.#queue.finish(() => this.#bytes <= goal);
+    while (this.#queue.size > 0 && this.#bytes > goal) await nextTurn();
   }
 
-  /**
-   * Resolves when all rings are removed, which takes seconds for thousands of them: as always, for
-   * at most `msPerTurn` per turn of the event loop.
-   */
+  /** Resolves when all rings are removed, which takes seconds for thousands of them. */
   async finish(): Promise<void> {
-    this.#start();
-    while (this.#queue.size > 0) await nextTurn();
+    await this.free(Infinity);
   }
 }

@@ -33,15 +33,6 @@ export class TimeSlicedQueue<T extends QueuedJob> {
     return this.#jobs.size;
   }
 
-  /** Does jobs now, until `isEnough` returns true or none is left. */
-  finish(isEnough: () => boolean): void {
-    while (!isEnough()) {
-      const next = this.#jobs.next();
-      if (next === undefined) return;
-      this.#work(next);
-    }
-  }
-
   /** Cancels `job`. */
   remove(job: T): void {
     this.#jobs.delete(job);

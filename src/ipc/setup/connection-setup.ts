@@ -15,6 +15,7 @@ import { type ServiceSettings, shmSpace } from "../options.ts";
 import type { RingDisposal } from "../scheduling/ring-disposal.ts";
 import { TimeSlicedQueue } from "../scheduling/time-sliced-queue.ts";
 import { Admission, type Excess, PendingHandshakes } from "./admission.ts";
+import { type Grant, grantOf } from "./grant.ts";
 import { refusal } from "./handshake.ts";
 import type { PeerLog } from "./peer-log.ts";
 import { describePeer, RefusalTexts } from "./refusal-texts.ts";
@@ -24,13 +25,16 @@ import type { SocketLoop } from "./socket-loop.ts";
 /** The pool makes the next directory when no client has connected for this long. */
 const REFILL_DELAY_MS = 2;
 
-/** What an accepted peer is granted: the owner of its rings, its permissions, and their size. */
-interface Admitted {
-  readonly owner: Credentials;
-  readonly permissions: Permissions;
+/** Errors of making rings that the removal of other rings may cure: memory, inodes, mappings. */
+const MAY_BE_FREED: ReadonlySet<Errno> = new Set([Errno.ENOSPC, Errno.ENOMEM, Errno.ENFILE]);
+
+/** What an accepted peer is granted, and the size of its rings. */
+interface Admitted extends Grant {
   readonly messageBytes: number;
   /** Bytes of /dev/shm, as admission counts them. */
   readonly bytes: number;
+  /** performance.now() */
+  readonly sinceMs: number;
 }
 
 /** The parts of a connection for an accepted peer. */
@@ -190,7 +194,8 @@ export class ConnectionSetup {
       return;
     }
     this.#admission.add(peer.uid, bytes);
-    this.#queued.set(socket, { ...this.#grant(socket, verdict), messageBytes, bytes });
+    const granted = grantOf(socket, verdict, (ids) => this.#judge(ids));
+    this.#queued.set(socket, { ...granted, messageBytes, bytes, sinceMs: performance.now() });
     this.#queuedBytes += bytes;
     socket.queue();
     this.#queue.add(socket);
@@ -230,30 +235,12 @@ export class ConnectionSetup {
     return { verdict: this.#judge(peer), judged: peer };
   }
 
-  /**
-   * A client is judged by its real ids, but opens its rings with its effective ones; the
-   * directory's group is the effective gid. If the uids differ, the files belong to the effective
-   * uid, and every process of that uid can open them: so the connection gets no more permissions
-   * than that uid has itself. If that uid is refused, the files belong to the real uid, as with
-   * libqb, and the client cannot open them.
-   */
-  #grant(
-    { peer, connectIds }: SetupSocket,
-    permissions: Permissions,
-  ): Pick<Admitted, "owner" | "permissions"> {
-    const ofReal = { pid: peer.pid, uid: peer.uid, gid: connectIds.gid };
-    if (peer.uid === connectIds.uid) return { owner: ofReal, permissions };
-    const ofOwner = this.#judge(connectIds);
-    if (typeof ofOwner === "number") return { owner: ofReal, permissions };
-    const owner = { pid: peer.pid, uid: connectIds.uid, gid: connectIds.gid };
-    return { owner, permissions: ofOwner === "read-only" ? "read-only" : permissions };
-  }
-
   /** Makes the rings of a peer whose turn in the queue has come. */
   #setUp(socket: SetupSocket): void {
     const admitted = this.#queued.get(socket);
     if (admitted === undefined) return;
     const rings = this.#makeRings(socket, admitted);
+    if (rings === undefined) return;
     if (typeof rings === "number") {
       const line = () => this.#texts.noRings(socket.peer, rings, admitted.bytes);
       this.#refuse(socket, rings, "resources", line);
@@ -270,15 +257,27 @@ export class ConnectionSetup {
     this.#pool.refillLater(rings.dataBytes, REFILL_DELAY_MS);
   }
 
-  #makeRings(socket: SetupSocket, { owner, messageBytes, bytes }: Admitted): RingDirectory | Errno {
+  /** Undefined: not yet, as ended connections still have the memory. */
+  #makeRings(socket: SetupSocket, admitted: Admitted): RingDirectory | Errno | undefined {
+    const { owner, messageBytes, sinceMs } = admitted;
     const dataBytes = ringDataBytes(messageBytes);
-    const isReclaimable = this.#pool.readyCount > 0 || this.#parts.disposal.bytes > 0;
+    const hasPooled = this.#pool.readyCount > 0;
     const rings = this.#pool.takeFor(owner, socket.fd, dataBytes);
-    if (typeof rings !== "number" || !isReclaimable) return rings;
-    // The pool or the disposal may hold the missing memory, or a pooled directory was removed.
+    if (typeof rings !== "number") return rings;
+    // The pool may hold the missing memory, or a pooled directory was removed.
     this.#pool.drain();
-    this.#parts.disposal.free(bytes);
-    return this.#pool.takeFor(owner, socket.fd, dataBytes);
+    const isLate = performance.now() - sinceMs > this.#settings.handshakeTimeoutMs;
+    if (this.#parts.disposal.bytes > 0 && MAY_BE_FREED.has(rings) && !isLate) {
+      void this.#setUpAfterDisposal(socket, admitted);
+      return undefined;
+    }
+    return hasPooled ? this.#pool.takeFor(owner, socket.fd, dataBytes) : rings;
+  }
+
+  /** Its bytes stay counted meanwhile, so that peers that come later are not admitted to them. */
+  async #setUpAfterDisposal(socket: SetupSocket, admitted: Admitted): Promise<void> {
+    await this.#parts.disposal.free(admitted.bytes);
+    if (this.#queued.get(socket) === admitted) this.#queue.add(socket);
   }
 
   #refuse(
