@@ -149,6 +149,11 @@ const refused: readonly Habit[] = [
     prints: "rm: cannot remove '/etc/pve/local': Permission denied",
   },
   {
+    name: "stat of a working directory that was removed",
+    script: "mkdir gone; cd gone; rmdir ../gone; stat --cached=never .",
+    prints: "stat: cannot statx '.': No such file or directory",
+  },
+  {
     name: "a second guest with the same number",
     script:
       "touch ../nodes/pve1/qemu-server/100.conf; mkdir -p ../nodes/pve2/lxc; touch ../nodes/pve2/lxc/100.conf",

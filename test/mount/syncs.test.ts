@@ -182,6 +182,26 @@ test("servers that take over a mount after a sync find what the kernel means", a
   }
 });
 
+test("a server finds the entries of a sync before the mount was made again", async () => {
+  using directory = new TempDirectory();
+  const ids = (() => {
+    const { tree, updates } = divergedTree(directory);
+    using first = tree;
+    const ledger = ledgerOf(directory, first);
+    ledger.begin(CONNECTION - 1);
+    const fs = fileSystemOf(first);
+    nodesOf(fs);
+    synced(first, updates);
+    fs.disconnected();
+    ledger.begin(CONNECTION);
+    const e = nodeAt(fs, at("e"));
+    return [nodeAt(fs, at("theirs")), nodeAt(fs, { parent: e, name: "f" })];
+  })();
+  using server = nextServer(directory);
+  for (const id of ids) expect(await server.fs.write(id, START, Buffer.from("T"), BY)).toBe(1);
+  expect(contents(server.tree)).toEqual(["Their two", "Their three"]);
+});
+
 test("an entry of a second sync has not the id of the first one's with its inode", () => {
   using directory = new TempDirectory();
   const { before, after } = syncedServer(directory);

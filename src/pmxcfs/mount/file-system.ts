@@ -76,7 +76,7 @@ export class PveFileSystem implements FileSystem {
 
   /** The connection has ended: the next one begins without nodes and handles. */
   disconnected(): void {
-    this.#nodes = new NodeTable(this.#memdb);
+    this.#nodes = NodeTable.ofNewConnection(this.#memdb);
     this.#handles.clear();
   }
 

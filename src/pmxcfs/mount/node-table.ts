@@ -86,12 +86,23 @@ export class NodeTable {
   readonly #taken: ReadonlyMap<number, number>;
   readonly #nodes = new Map<number, Node>();
   readonly #aliases = new WeakMap<Entry, number>();
+  /** The latest sync before this connection, of which the kernel knows nothing. */
+  #syncBefore = -1;
   #nextAlias = FIRST_RANDOM_ALIAS + Math.floor(Math.random() * ALIAS_STARTS);
 
   /** `taken`: `tookInode` of entries of the tree as it was loaded, by inode. */
   constructor(memdb: Memdb, taken: ReadonlyMap<number, number> = new Map()) {
     this.#memdb = memdb;
     this.#taken = taken;
+  }
+
+  /** For a connection that begins now: the ids of syncs before it are those of the entries. */
+  static ofNewConnection(memdb: Memdb): NodeTable {
+    const nodes = new NodeTable(memdb);
+    for (const { tookInode = -1 } of memdb.entries()) {
+      nodes.#syncBefore = Math.max(nodes.#syncBefore, tookInode);
+    }
+    return nodes;
   }
 
   /** Number of nodes the kernel knows. */
@@ -128,12 +139,12 @@ export class NodeTable {
 
   /** The id that every server of this mount gives the entry; undefined when there is none. */
   #lastingId({ inode, tookInode = this.#taken.get(inode) }: Entry): number | undefined {
-    if (inode < ROOT_NODE) return undefined;
-    if (tookInode === undefined) {
+    if (inode < ROOT_NODE || tookInode === 0) return undefined;
+    if (tookInode === undefined || tookInode <= this.#syncBefore) {
       if (inode === ROOT_NODE) return ALIAS_OF_ONE;
       return inode < FIRST_ALIAS ? inode : undefined;
     }
-    if (tookInode === 0 || inode >= TOOK_INODE.inodes) return undefined;
+    if (inode >= TOOK_INODE.inodes) return undefined;
     return FIRST_ALIAS + tookInode * TOOK_INODE.inodes + inode;
   }
 
