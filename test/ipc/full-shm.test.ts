@@ -33,12 +33,17 @@ function work(ms: number): void {
   while (performance.now() < until);
 }
 
-/** A service whose /dev/shm is full until `free` of the rings of ended connections are removed. */
+/**
+ * A service whose /dev/shm is full, from `fill` on, until `free` of the rings of ended connections
+ * are removed; before, none is.
+ */
 function fullService(free: number) {
   const log = silentLog;
   const service = Service.start(uniqueName(), HANDLER, { log, pooledRings: 0, setUpMsPerTurn: 1 });
   if (!(service instanceof Service)) throw new Error(service.message);
   const removals: number[] = [];
+  const ended: (() => void)[] = [];
+  let isFull = false;
   let turns = 0;
   let isOver = false;
   const count = (): void => {
@@ -46,7 +51,7 @@ function fullService(free: number) {
     if (!isOver) setImmediate(count);
   };
   count();
-  const add = RingDisposal.prototype.add;
+  const { add } = RingDisposal.prototype;
   spyOn(RingDisposal.prototype, "add").mockImplementation(function (
     this: RingDisposal,
     rings,
@@ -57,13 +62,18 @@ function fullService(free: number) {
       work(2);
       rings[Symbol.dispose]();
     };
-    add.call(this, { bytes: rings.bytes, [Symbol.dispose]: remove }, peer);
+    const removable = { bytes: rings.bytes, [Symbol.dispose]: remove };
+    if (isFull) add.call(this, removable, peer);
+    else ended.push(() => add.call(this, removable, peer));
   });
   const make = RingDirectory.make.bind(RingDirectory);
-  const fill = () =>
-    spyOn(RingDirectory, "make").mockImplementation((...options) =>
-      removals.length < free ? Errno.ENOSPC : make(...options),
-    );
+  spyOn(RingDirectory, "make").mockImplementation((...options) =>
+    isFull && removals.length < free ? Errno.ENOSPC : make(...options),
+  );
+  const fill = (): void => {
+    isFull = true;
+    for (const dispose of ended.splice(0)) dispose();
+  };
   const stop = async (): Promise<void> => {
     isOver = true;
     await service.stop();
@@ -105,10 +115,10 @@ test("memory that is needed is freed over several turns, and no more than that",
 
 test("a client gets the memory of ended connections after several turns", async () => {
   await using full = fullService(12);
-  await connectedAndClosed(full.service, 20);
+  await connectedAndClosed(full.service, 40);
   full.fill();
   const client = await connected(full.service);
-  expect(full.removals.length).toBeWithin(12, 20);
+  expect(full.removals.length).toBeWithin(12, 40);
   expect(new Set(full.removals).size).toBe(full.removals.length);
   client.close();
 });
