@@ -13,7 +13,7 @@ import { readFileSync, readlinkSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { Errno } from "../base/errno.ts";
 import { TimeSlices } from "../base/turns.ts";
-import { closeDescriptor, type Directory, lockFile, namesIn } from "../platform/files.ts";
+import { closeDescriptor, Directory, lockFile, namesIn, readDirectory } from "../platform/files.ts";
 import { isAlive } from "../platform/processes.ts";
 import { parseDirectoryName, ringFileNames, SHM } from "./ring-directory.ts";
 
@@ -27,6 +27,9 @@ const YOUNG_S = 5;
 
 /** A ring directory has six files. A user may put any number into one that is named like it. */
 const MOST_FILES = 64;
+
+/** Bytes of names that are read at a time. */
+const LISTED_BYTES = 16 * 1024;
 
 /** Whether the server of a ring directory is alive, as far as this process can see. */
 export type Liveness = "alive" | "dead" | "unknown";
@@ -92,9 +95,17 @@ export class StaleDirectories {
     this.#proc = proc;
   }
 
-  /** The names that look like ring directories. */
-  names(): string[] {
-    return (namesIn(this.#path) ?? []).filter((name) => parseDirectoryName(name) !== undefined);
+  /** All names in the directory, read a few hundred at a time: there may be a million. */
+  *names(): Generator<string> {
+    const opened = Directory.open(this.#path);
+    if (typeof opened === "number") return;
+    using directory = opened;
+    const buffer = Buffer.alloc(LISTED_BYTES);
+    for (;;) {
+      const entries = readDirectory(directory.fd, buffer);
+      if (typeof entries === "number" || entries.length === 0) return;
+      for (const { name } of entries) yield name;
+    }
   }
 
   /** Whether the server of ring directory `name` is alive; unknown for other names. */

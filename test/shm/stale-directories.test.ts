@@ -70,6 +70,29 @@ test("a directory with more files than a ring directory has is not listed to its
   rmSync(`${SHM}/${name}`, { recursive: true });
 });
 
+test("the names of a large directory are read a few at a time, also while some are removed", () => {
+  const path = mkdtempSync(join(SHM, "pmxcfs-ipc-names-"));
+  try {
+    const made = Array.from({ length: 3000 }, (_, index) => `qb-${index}-1-1-abcdef`);
+    for (const name of made) writeFileSync(join(path, name), "");
+    const isMade = (name: string) => name.startsWith("qb-");
+    const removed: string[] = [];
+    for (const name of new StaleDirectories(shm, path).names()) {
+      if (!isMade(name)) continue;
+      rmSync(join(path, name));
+      removed.push(name);
+    }
+    expect(removed.toSorted()).toEqual(made.toSorted());
+    for (const name of made) writeFileSync(join(path, name), "");
+    const names = new StaleDirectories(shm, path).names();
+    names.next();
+    for (const name of made) rmSync(join(path, name));
+    expect([...names].filter(isMade).length).toBeLessThan(1000);
+  } finally {
+    rmSync(path, { recursive: true });
+  }
+});
+
 asRoot("a process whose mappings cannot be read does not stop the event loop", async () => {
   const proc = mkdtempSync(join(tmpdir(), "pmxcfs-ipc-proc-"));
   try {
