@@ -75,10 +75,9 @@ test("the names of a large directory are read a few at a time, also while some a
   try {
     const made = Array.from({ length: 3000 }, (_, index) => `qb-${index}-1-1-abcdef`);
     for (const name of made) writeFileSync(join(path, name), "");
-    const isMade = (name: string) => name.startsWith("qb-");
     const removed: string[] = [];
     for (const name of new StaleDirectories(shm, path).names()) {
-      if (!isMade(name)) continue;
+      if (!name.startsWith("qb-")) continue;
       rmSync(join(path, name));
       removed.push(name);
     }
@@ -87,7 +86,8 @@ test("the names of a large directory are read a few at a time, also while some a
     const names = new StaleDirectories(shm, path).names();
     names.next();
     for (const name of made) rmSync(join(path, name));
-    expect([...names].filter(isMade).length).toBeLessThan(1000);
+    // "." and ".." are among them.
+    expect([...names].length).toBeLessThan(1000);
   } finally {
     rmSync(path, { recursive: true });
   }
