@@ -42,6 +42,8 @@ export interface ServiceSettings {
   readonly replyDeadlineMs: number;
   readonly stopDeadlineMs: number;
   readonly pooledRings: number;
+  /** Rings mapped at once, with those of ended connections that are not removed yet. */
+  readonly mappedRings: number;
   readonly poll: PollSettings;
 }
 
@@ -107,13 +109,17 @@ function roomByInodes({ pooledRings, rootReserve }: ServiceSettings): number {
   }
 }
 
+/** Connections whose rings may be mapped at once, of root's reserve, too. */
+function roomByMappings(): number {
+  return Math.floor((mappingLimit() - IpcLimits.reservedMappings) / MAPPINGS_PER_CONNECTION);
+}
+
 /** Connections that the descriptors and mappings of this process, and /dev/shm, allow. */
 function roomForConnections(settings: ServiceSettings, descriptors: number): number {
   const { pendingHandshakes, unwantedHandshakes, rootReserve, minMessageBytes } = settings;
   const reserved = IpcLimits.reservedDescriptors + pendingHandshakes + unwantedHandshakes;
   const byDescriptors = (descriptors - reserved) / IpcLimits.descriptorsPerConnection;
-  const mappings = mappingLimit() - IpcLimits.reservedMappings;
-  const byMappings = mappings / MAPPINGS_PER_CONNECTION - rootReserve;
+  const byMappings = roomByMappings() - rootReserve;
   const byMemory = shmSpace().sizeBytes / connectionBytes(minMessageBytes);
   return Math.max(
     1,
@@ -139,6 +145,7 @@ export function settingsOf(options: ServiceOptions): ServiceSettings {
     ...IpcLimits,
     log: given.log ?? createLog({ level: "info", format: defaultFormat(process.env) }),
     connections: 0,
+    mappedRings: roomByMappings() + (given.pooledRings ?? IpcLimits.pooledRings),
     shmBytesPerUid: 0,
     shmRootReserveBytes: 0,
     ...given,

@@ -6,10 +6,12 @@ import { nextTurn } from "../../src/base/turns.ts";
 import { QbClient } from "../../src/client/qb-client.ts";
 import { EMPTY_REPLY, type Handler } from "../../src/ipc/handler.ts";
 import { RingDisposal } from "../../src/ipc/scheduling/ring-disposal.ts";
+import type { ServiceOptions } from "../../src/ipc/options.ts";
 import { Service } from "../../src/ipc/service.ts";
+import { RingSupply } from "../../src/ipc/setup/ring-supply.ts";
 import { RingDirectory } from "../../src/shm/ring-directory.ts";
 import { connectTo, sendBytes } from "../../src/platform/socket.ts";
-import { closeDescriptor } from "../../src/platform/files.ts";
+import { closeDescriptor, type FileDirectory } from "../../src/platform/files.ts";
 import { ConnectionRequest, QbMessage } from "../../src/wire/qb.ts";
 import { encode } from "../../src/wire/struct.ts";
 import { eventually } from "../support/eventually.ts";
@@ -37,10 +39,13 @@ function work(ms: number): void {
  * A service whose /dev/shm is full, from `fill` on, until `free` of the rings of ended connections
  * are removed; before, none is.
  */
-function fullService(free: number) {
-  const log = silentLog;
-  const service = Service.start(uniqueName(), HANDLER, { log, pooledRings: 0, setUpMsPerTurn: 1 });
+function fullService(free: number, more: ServiceOptions = {}) {
+  const options = { log: silentLog, pooledRings: 0, setUpMsPerTurn: 1, ...more };
+  const service = Service.start(uniqueName(), HANDLER, options);
   if (!(service instanceof Service)) throw new Error(service.message);
+  /** Most ring directories at once. */
+  let most = 0;
+  let made = 0;
   const removals: number[] = [];
   const ended: (() => void)[] = [];
   let isFull = false;
@@ -67,9 +72,11 @@ function fullService(free: number) {
     else ended.push(() => add.call(this, removable, peer));
   });
   const make = RingDirectory.make.bind(RingDirectory);
-  spyOn(RingDirectory, "make").mockImplementation((...options) =>
-    isFull && removals.length < free ? Errno.ENOSPC : make(...options),
-  );
+  spyOn(RingDirectory, "make").mockImplementation((...parts) => {
+    if (isFull && removals.length < free) return Errno.ENOSPC;
+    most = Math.max(most, ++made - removals.length);
+    return make(...parts);
+  });
   const fill = (): void => {
     isFull = true;
     for (const dispose of ended.splice(0)) dispose();
@@ -78,7 +85,7 @@ function fullService(free: number) {
     isOver = true;
     await service.stop();
   };
-  return { service, removals, fill, [Symbol.asyncDispose]: stop };
+  return { service, removals, fill, most: () => most, [Symbol.asyncDispose]: stop };
 }
 
 async function connected({ name }: Service): Promise<QbClient> {
@@ -94,23 +101,31 @@ async function connectedAndClosed(service: Service, count: number): Promise<void
   await eventually("all ended", () => service.stats.activeConnections === 0);
 }
 
-test("memory that is needed is freed over several turns, and no more than that", async () => {
-  const removed: number[] = [];
+test("peers that wait are served in order, each when its memory is free", async () => {
   const disposal = new RingDisposal(1);
-  for (let number = 0; number < 5; number++) {
-    const remove = (): void => {
-      removed.push(number);
-      work(2);
-    };
-    disposal.add({ bytes: 100, [Symbol.dispose]: remove }, { uid: 33, pid: 1 });
+  for (let number = 0; number < 10; number++) {
+    disposal.add({ bytes: 100, [Symbol.dispose]: () => work(2) }, { uid: 33, pid: 1 });
   }
-  expect([removed, disposal.bytes]).toEqual([[], 500]);
-  const freed = disposal.free(150);
-  expect([removed, disposal.bytes]).toEqual([[0], 400]);
-  await freed;
-  expect([removed, disposal.bytes]).toEqual([[0, 1], 300]);
-  await disposal.free(1000);
-  expect([removed, disposal.bytes]).toEqual([[0, 1, 2, 3, 4], 0]);
+  const full = { makeSub: () => Errno.ENOSPC } as unknown as FileDirectory;
+  const served: [peer: string, removedBytes: number][] = [];
+  const again = (peer: string) => void served.push([peer, disposal.removedBytes]);
+  const settings = { pooledRings: 0, mappedRings: 100, handshakeTimeoutMs: 60_000 };
+  using supply = new RingSupply<string>(full, "none", settings, disposal, again);
+  const owner = { pid: 1, uid: 33, gid: 33 };
+  const wanted = { owner, socketFd: 5, dataBytes: 4096, sinceMs: performance.now() };
+  const peers = { first: 250, second: 100, gone: 100, third: 2000 };
+  for (const [peer, bytes] of Object.entries(peers)) {
+    expect(supply.take(peer, { ...wanted, bytes }, 0)).toBe("later");
+  }
+  supply.forget("gone");
+  await eventually("all are served", () => served.length === 3);
+  expect(served.map(([peer]) => peer)).toEqual(["first", "second", "third"]);
+  const [first = 0, second = 0, third = 0] = served.map(([, removedBytes]) => removedBytes);
+  expect(first).toBeWithin(300, 600);
+  expect(second).toBeWithin(first + 100, 800);
+  expect(third).toBe(1000);
+  // Nothing is left to wait for.
+  expect(supply.take("last", { ...wanted, bytes: 1 }, 0)).toBe(Errno.ENOSPC);
 });
 
 test("a client gets the memory of ended connections after several turns", async () => {
@@ -147,4 +162,15 @@ test("a client is refused when the memory of all ended connections is not enough
   expect(refused).toMatchObject({ errno: Errno.ENOSPC });
   expect(full.removals).toHaveLength(5);
   expect(full.service.stats.refused.resources).toBe(1);
+});
+
+test("rings of ended connections leave mappings to the runtime, however many connect", async () => {
+  await using full = fullService(0, { mappedRings: 24 });
+  await connectedAndClosed(full.service, 20);
+  full.fill();
+  const connects = Array.from({ length: 20 }, () => connected(full.service));
+  const clients = await Promise.all(connects);
+  expect(full.most()).toBeLessThanOrEqual(24);
+  expect(full.service.stats.activeConnections).toBe(20);
+  for (const client of clients) client.close();
 });

@@ -24,6 +24,7 @@ export class RingDisposal {
   readonly #queue: TimeSlicedQueue<DisposalJob>;
   readonly #delayed: DisposalJob[] = [];
   #bytes = 0;
+  #removedBytes = 0;
   #timer: Timer | undefined;
   #isScheduled = false;
 
@@ -31,6 +32,7 @@ export class RingDisposal {
   constructor(msPerTurn: number) {
     this.#queue = new TimeSlicedQueue(msPerTurn, ({ rings }) => {
       this.#bytes -= rings.bytes;
+      this.#removedBytes += rings.bytes;
       rings[Symbol.dispose]();
     });
   }
@@ -40,10 +42,20 @@ export class RingDisposal {
     return this.#bytes;
   }
 
+  /** How many connections' rings these are. */
+  get count(): number {
+    return this.#delayed.length + this.#queue.size;
+  }
+
+  /** Bytes of all rings that were removed so far. */
+  get removedBytes(): number {
+    return this.#removedBytes;
+  }
+
   add(rings: Removable, peer: JobOwner): void {
     this.#bytes += rings.bytes;
     this.#delayed.push({ rings, peer });
-    this.#timer ??= setTimeout(() => this.#start(), DELAY_MS);
+    this.#timer ??= setTimeout(() => this.start(), DELAY_MS);
   }
 
   /**
@@ -53,10 +65,11 @@ export class RingDisposal {
   runSoon(): void {
     if (this.#delayed.length === 0 || this.#isScheduled) return;
     this.#isScheduled = true;
-    setImmediate(() => this.#start());
+    setImmediate(() => this.start());
   }
 
-  #start(): void {
+  /** Starts the removal now. */
+  start(): void {
     this.#isScheduled = false;
     clearTimeout(this.#timer);
     this.#timer = undefined;
@@ -64,17 +77,11 @@ export class RingDisposal {
   }
 
   /**
-   * Resolves when rings with `bytes` of /dev/shm are removed, or all: as always, for at most
-   * `msPerTurn` per turn of the event loop.
+   * Resolves when all rings are removed, which takes seconds for thousands of them: as always, for
+   * at most `msPerTurn` per turn of the event loop.
    */
-  async free(bytes: number): Promise<void> {
-    const goal = this.#bytes - bytes;
-    this.#start();
-    while (this.#queue.size > 0 && this.#bytes > goal) await nextTurn();
-  }
-
-  /** Resolves when all rings are removed, which takes seconds for thousands of them. */
   async finish(): Promise<void> {
-    await this.free(Infinity);
+    this.start();
+    while (this.#queue.size > 0) await nextTurn();
   }
 }

@@ -6,7 +6,6 @@ import { Errno } from "../../base/errno.ts";
 import type { Directory } from "../../platform/files.ts";
 import { closeSocket, type Credentials, peerCredentials } from "../../platform/socket.ts";
 import type { RingDirectory } from "../../shm/ring-directory.ts";
-import { RingPool } from "../../shm/ring-pool.ts";
 import { ringDataBytes, ringSetBytes } from "../../shm/ring-set.ts";
 import type { Connection } from "../connection/connection.ts";
 import type { Refusal, ServiceStats } from "../connection/stats.ts";
@@ -19,21 +18,16 @@ import { type Grant, grantOf } from "./grant.ts";
 import { refusal } from "./handshake.ts";
 import type { PeerLog } from "./peer-log.ts";
 import { describePeer, RefusalTexts } from "./refusal-texts.ts";
+import { RingSupply } from "./ring-supply.ts";
 import { type HandshakeEvents, SetupSocket } from "./setup-socket.ts";
 import type { SocketLoop } from "./socket-loop.ts";
-
-/** The pool makes the next directory when no client has connected for this long. */
-const REFILL_DELAY_MS = 2;
-
-/** Errors of making rings that the removal of other rings may cure: memory, inodes, mappings. */
-const MAY_BE_FREED: ReadonlySet<Errno> = new Set([Errno.ENOSPC, Errno.ENOMEM, Errno.ENFILE]);
 
 /** What an accepted peer is granted, and the size of its rings. */
 interface Admitted extends Grant {
   readonly messageBytes: number;
   /** Bytes of /dev/shm, as admission counts them. */
   readonly bytes: number;
-  /** performance.now() */
+  /** When it was admitted (performance.now()). */
   readonly sinceMs: number;
 }
 
@@ -63,7 +57,7 @@ export class ConnectionSetup {
   readonly #handler: Handler;
   readonly #parts: SetupParts;
   readonly #texts: RefusalTexts;
-  readonly #pool: RingPool;
+  readonly #supply: RingSupply<SetupSocket>;
   readonly #admission: Admission;
   readonly #expected: PendingHandshakes<SetupSocket>;
   readonly #unwanted: PendingHandshakes<SetupSocket>;
@@ -82,7 +76,8 @@ export class ConnectionSetup {
     this.#handler = handler;
     this.#parts = parts;
     this.#texts = new RefusalTexts(handler, settings);
-    this.#pool = new RingPool(parts.shm, name, settings.pooledRings);
+    const again = (socket: SetupSocket): void => this.#queue.add(socket);
+    this.#supply = new RingSupply(parts.shm, name, settings, parts.disposal, again);
     this.#admission = new Admission(settings);
     this.#expected = new PendingHandshakes(settings.pendingHandshakes);
     this.#unwanted = new PendingHandshakes(settings.unwantedHandshakes);
@@ -101,7 +96,7 @@ export class ConnectionSetup {
 
   /** Ring directories that are ready for the next clients. */
   get pooledRings(): number {
-    return this.#pool.readyCount;
+    return this.#supply.readyCount;
   }
 
   /** A connection has ended: admission does not count it any more. */
@@ -117,7 +112,7 @@ export class ConnectionSetup {
     for (const waiting of [...this.#expected, ...this.#unwanted, ...this.#queued.keys()]) {
       waiting.drop("the server stops");
     }
-    this.#pool[Symbol.dispose]();
+    this.#supply[Symbol.dispose]();
   }
 
   /** Takes over the descriptor of a new connection. Never throws. */
@@ -155,6 +150,7 @@ export class ConnectionSetup {
     this.#expected.delete(socket);
     this.#unwanted.delete(socket);
     this.#queue.remove(socket);
+    this.#supply.forget(socket);
     const admitted = this.#queued.get(socket);
     if (admitted === undefined) return;
     this.#leaveQueue(socket, admitted);
@@ -218,8 +214,7 @@ export class ConnectionSetup {
    * will take: many that connect at once must not get what is reserved for root.
    */
   #availableBytes(): number {
-    const freeable = this.#pool.bytes + this.#parts.disposal.bytes;
-    return shmSpace().freeBytes + freeable - this.#queuedBytes;
+    return shmSpace().freeBytes + this.#supply.freeableBytes - this.#queuedBytes;
   }
 
   /** The handler's verdict on the sender of the set-up request, and the ids it was asked about. */
@@ -239,45 +234,23 @@ export class ConnectionSetup {
   #setUp(socket: SetupSocket): void {
     const admitted = this.#queued.get(socket);
     if (admitted === undefined) return;
-    const rings = this.#makeRings(socket, admitted);
-    if (rings === undefined) return;
+    const { owner, messageBytes, bytes, sinceMs } = admitted;
+    const dataBytes = ringDataBytes(messageBytes);
+    const wanted = { owner, socketFd: socket.fd, dataBytes, bytes, sinceMs };
+    const rings = this.#supply.take(socket, wanted, this.#ringBytes.size);
+    if (rings === "later") return;
     if (typeof rings === "number") {
-      const line = () => this.#texts.noRings(socket.peer, rings, admitted.bytes);
+      const line = () => this.#texts.noRings(socket.peer, rings, bytes);
       this.#refuse(socket, rings, "resources", line);
       return;
     }
     this.#leaveQueue(socket, admitted);
-    const { permissions, messageBytes, bytes } = admitted;
-    const caller: Caller = { ...socket.peer, permissions };
+    const caller: Caller = { ...socket.peer, permissions: admitted.permissions };
     const connection = this.#parts.onEstablished(socket, { caller, rings, messageBytes });
     // The handler's `connected` may have ended it.
     if (connection.ended) this.#admission.remove(caller.uid, bytes);
     else this.#ringBytes.set(connection, bytes);
-    this.#parts.disposal.runSoon();
-    this.#pool.refillLater(rings.dataBytes, REFILL_DELAY_MS);
-  }
-
-  /** Undefined: not yet, as ended connections still have the memory. */
-  #makeRings(socket: SetupSocket, admitted: Admitted): RingDirectory | Errno | undefined {
-    const { owner, messageBytes, sinceMs } = admitted;
-    const dataBytes = ringDataBytes(messageBytes);
-    const hasPooled = this.#pool.readyCount > 0;
-    const rings = this.#pool.takeFor(owner, socket.fd, dataBytes);
-    if (typeof rings !== "number") return rings;
-    // The pool may hold the missing memory, or a pooled directory was removed.
-    this.#pool.drain();
-    const isLate = performance.now() - sinceMs > this.#settings.handshakeTimeoutMs;
-    if (this.#parts.disposal.bytes > 0 && MAY_BE_FREED.has(rings) && !isLate) {
-      void this.#setUpAfterDisposal(socket, admitted);
-      return undefined;
-    }
-    return hasPooled ? this.#pool.takeFor(owner, socket.fd, dataBytes) : rings;
-  }
-
-  /** Its bytes stay counted meanwhile, so that peers that come later are not admitted to them. */
-  async #setUpAfterDisposal(socket: SetupSocket, admitted: Admitted): Promise<void> {
-    await this.#parts.disposal.free(admitted.bytes);
-    if (this.#queued.get(socket) === admitted) this.#queue.add(socket);
+    this.#supply.taken(dataBytes);
   }
 
   #refuse(

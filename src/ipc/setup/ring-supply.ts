@@ -1,0 +1,130 @@
+/**
+ * Makes the rings of accepted peers. The rings of ended connections are removed a few per turn of
+ * the event loop, so that thousands of them may still take /dev/shm, and mappings, of which the
+ * runtime needs some: it aborts without. A peer for which they leave no room waits until enough of
+ * them are removed.
+ */
+import { Errno } from "../../base/errno.ts";
+import { nextTurn } from "../../base/turns.ts";
+import type { FileDirectory } from "../../platform/files.ts";
+import type { Credentials } from "../../platform/socket.ts";
+import type { RingDirectory } from "../../shm/ring-directory.ts";
+import { RingPool } from "../../shm/ring-pool.ts";
+import type { RingDisposal } from "../scheduling/ring-disposal.ts";
+
+/** The pool makes the next directory when no client has connected for this long. */
+const REFILL_DELAY_MS = 2;
+
+/** Errors that the removal of other rings may cure: no memory, inodes, mappings. */
+const MAY_BE_FREED: ReadonlySet<Errno> = new Set([Errno.ENOSPC, Errno.ENOMEM, Errno.ENFILE]);
+
+export interface SupplySettings {
+  readonly pooledRings: number;
+  readonly mappedRings: number;
+  readonly handshakeTimeoutMs: number;
+}
+
+/** The rings that a peer is to get. */
+export interface Wanted {
+  readonly owner: Credentials;
+  readonly socketFd: number;
+  readonly dataBytes: number;
+  /** Bytes of /dev/shm that they take. */
+  readonly bytes: number;
+  /** Since when it waits (performance.now()). */
+  readonly sinceMs: number;
+}
+
+/** Owns the prepared rings. */
+export class RingSupply<Peer> implements Disposable {
+  readonly #settings: SupplySettings;
+  readonly #pool: RingPool;
+  readonly #disposal: RingDisposal;
+  readonly #again: (peer: Peer) => void;
+  /** Bytes of /dev/shm that peers wait for; first come, first served. */
+  readonly #waiting = new Map<Peer, number>();
+  #isWatching = false;
+
+  /** `again` is called for a peer that waited: `take` its rings. */
+  constructor(
+    shm: FileDirectory,
+    service: string,
+    settings: SupplySettings,
+    disposal: RingDisposal,
+    again: (peer: Peer) => void,
+  ) {
+    this.#settings = settings;
+    this.#pool = new RingPool(shm, service, settings.pooledRings);
+    this.#disposal = disposal;
+    this.#again = again;
+  }
+
+  /** Bytes of /dev/shm that prepared rings and those of ended connections take. */
+  get freeableBytes(): number {
+    return this.#pool.bytes + this.#disposal.bytes;
+  }
+
+  /** Ring directories that are ready for the next peers. */
+  get readyCount(): number {
+    return this.#pool.readyCount;
+  }
+
+  /**
+   * Rings for `peer`; errors as of RingPool.takeFor. "later": it waits, and `again` will be called.
+   * `connections`: how many have rings now.
+   */
+  take(peer: Peer, wanted: Wanted, connections: number): RingDirectory | Errno | "later" {
+    const { owner, socketFd, dataBytes, sinceMs } = wanted;
+    const ended = this.#disposal.count;
+    const mapped = connections + ended + this.#pool.readyCount;
+    if (ended > 0 && mapped >= this.#settings.mappedRings) return this.#wait(peer, wanted);
+    const hasPooled = this.#pool.readyCount > 0;
+    const rings = this.#pool.takeFor(owner, socketFd, dataBytes);
+    if (typeof rings !== "number") return rings;
+    // The pool may hold the missing memory, or a pooled directory was removed.
+    this.#pool.drain();
+    const isLate = performance.now() - sinceMs > this.#settings.handshakeTimeoutMs;
+    if (ended > 0 && MAY_BE_FREED.has(rings) && !isLate) return this.#wait(peer, wanted);
+    return hasPooled ? this.#pool.takeFor(owner, socketFd, dataBytes) : rings;
+  }
+
+  #wait(peer: Peer, { bytes }: Wanted): "later" {
+    this.#waiting.set(peer, bytes);
+    if (!this.#isWatching) void this.#watch();
+    return "later";
+  }
+
+  /** Calls `again` for the peers in order: for each when as many bytes as it needs are removed. */
+  async #watch(): Promise<void> {
+    this.#isWatching = true;
+    this.#disposal.start();
+    let usedBytes = this.#disposal.removedBytes;
+    while (this.#waiting.size > 0) {
+      await nextTurn();
+      for (const [peer, bytes] of this.#waiting) {
+        const isFree = this.#disposal.removedBytes - usedBytes >= bytes;
+        if (!isFree && this.#disposal.count > 0) break;
+        usedBytes += bytes;
+        this.#waiting.delete(peer);
+        this.#again(peer);
+      }
+    }
+    this.#isWatching = false;
+  }
+
+  /** The peer has gone. */
+  forget(peer: Peer): void {
+    this.#waiting.delete(peer);
+  }
+
+  /** A peer has got rings of `dataBytes`: while it maps them, others are removed and prepared. */
+  taken(dataBytes: number): void {
+    this.#disposal.runSoon();
+    this.#pool.refillLater(dataBytes, REFILL_DELAY_MS);
+  }
+
+  [Symbol.dispose](): void {
+    this.#waiting.clear();
+    this.#pool[Symbol.dispose]();
+  }
+}
