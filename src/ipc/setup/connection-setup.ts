@@ -27,8 +27,6 @@ interface Admitted extends Grant {
   readonly messageBytes: number;
   /** Bytes of /dev/shm, as admission counts them. */
   readonly bytes: number;
-  /** When it was admitted (performance.now()). */
-  readonly sinceMs: number;
 }
 
 /** The parts of a connection for an accepted peer. */
@@ -191,7 +189,7 @@ export class ConnectionSetup {
     }
     this.#admission.add(peer.uid, bytes);
     const granted = grantOf(socket, verdict, (ids) => this.#judge(ids));
-    this.#queued.set(socket, { ...granted, messageBytes, bytes, sinceMs: performance.now() });
+    this.#queued.set(socket, { ...granted, messageBytes, bytes });
     this.#queuedBytes += bytes;
     socket.queue();
     this.#queue.add(socket);
@@ -234,9 +232,9 @@ export class ConnectionSetup {
   #setUp(socket: SetupSocket): void {
     const admitted = this.#queued.get(socket);
     if (admitted === undefined) return;
-    const { owner, messageBytes, bytes, sinceMs } = admitted;
+    const { owner, messageBytes, bytes } = admitted;
     const dataBytes = ringDataBytes(messageBytes);
-    const wanted = { owner, socketFd: socket.fd, dataBytes, bytes, sinceMs };
+    const wanted = { owner, socketFd: socket.fd, dataBytes, bytes };
     const rings = this.#supply.take(socket, wanted, this.#ringBytes.size);
     if (rings === "later") return;
     if (typeof rings === "number") {

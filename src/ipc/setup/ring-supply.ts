@@ -18,10 +18,15 @@ const REFILL_DELAY_MS = 2;
 /** Errors that the removal of other rings may cure: no memory, inodes, mappings. */
 const MAY_BE_FREED: ReadonlySet<Errno> = new Set([Errno.ENOSPC, Errno.ENOMEM, Errno.ENFILE]);
 
+/**
+ * How often the making of a peer's rings may fail before it is refused. After each failure it waits
+ * until as much is removed as it needs, which others may take: of /dev/shm, other processes.
+ */
+const MOST_FAILURES = 8;
+
 export interface SupplySettings {
   readonly pooledRings: number;
   readonly mappedRings: number;
-  readonly handshakeTimeoutMs: number;
 }
 
 /** The rings that a peer is to get. */
@@ -31,8 +36,6 @@ export interface Wanted {
   readonly dataBytes: number;
   /** Bytes of /dev/shm that they take. */
   readonly bytes: number;
-  /** Since when it waits (performance.now()). */
-  readonly sinceMs: number;
 }
 
 /** Owns the prepared rings. */
@@ -43,6 +46,8 @@ export class RingSupply<Peer> implements Disposable {
   readonly #again: (peer: Peer) => void;
   /** Bytes of /dev/shm that peers wait for; first come, first served. */
   readonly #waiting = new Map<Peer, number>();
+  /** How often the making of rings failed for peers that wait, or did. */
+  readonly #failures = new Map<Peer, number>();
   #isWatching = false;
 
   /** `again` is called for a peer that waited: `take` its rings. */
@@ -74,17 +79,21 @@ export class RingSupply<Peer> implements Disposable {
    * `connections`: how many have rings now.
    */
   take(peer: Peer, wanted: Wanted, connections: number): RingDirectory | Errno | "later" {
-    const { owner, socketFd, dataBytes, sinceMs } = wanted;
+    const { owner, socketFd, dataBytes } = wanted;
     const ended = this.#disposal.count;
     const mapped = connections + ended + this.#pool.readyCount;
     if (ended > 0 && mapped >= this.#settings.mappedRings) return this.#wait(peer, wanted);
     const hasPooled = this.#pool.readyCount > 0;
     const rings = this.#pool.takeFor(owner, socketFd, dataBytes);
+    const failures = (this.#failures.get(peer) ?? 0) + 1;
+    this.#failures.delete(peer);
     if (typeof rings !== "number") return rings;
     // The pool may hold the missing memory, or a pooled directory was removed.
     this.#pool.drain();
-    const isLate = performance.now() - sinceMs > this.#settings.handshakeTimeoutMs;
-    if (ended > 0 && MAY_BE_FREED.has(rings) && !isLate) return this.#wait(peer, wanted);
+    if (ended > 0 && MAY_BE_FREED.has(rings) && failures < MOST_FAILURES) {
+      this.#failures.set(peer, failures);
+      return this.#wait(peer, wanted);
+    }
     return hasPooled ? this.#pool.takeFor(owner, socketFd, dataBytes) : rings;
   }
 
@@ -115,6 +124,7 @@ export class RingSupply<Peer> implements Disposable {
   /** The peer has gone. */
   forget(peer: Peer): void {
     this.#waiting.delete(peer);
+    this.#failures.delete(peer);
   }
 
   /** A peer has got rings of `dataBytes`: while it maps them, others are removed and prepared. */
@@ -125,6 +135,7 @@ export class RingSupply<Peer> implements Disposable {
 
   [Symbol.dispose](): void {
     this.#waiting.clear();
+    this.#failures.clear();
     this.#pool[Symbol.dispose]();
   }
 }
