@@ -15,19 +15,22 @@ import { restoreDatabase } from "../../src/pmxcfs/rescue/backup.ts";
 import { renameNode } from "../../src/pmxcfs/rescue/rename-node.ts";
 import { salvage } from "../../src/pmxcfs/rescue/salvage.ts";
 import { verifyDatabase } from "../../src/pmxcfs/rescue/verify.ts";
-import { openTree } from "../../src/pmxcfs/store/open-tree.ts";
+import { type CommitMode, openTree } from "../../src/pmxcfs/store/open-tree.ts";
 import { compactFile } from "../../src/pmxcfs/store/upkeep.ts";
 import { makeDb, rememberingLog, TempDirectory } from "./support.ts";
 
 const SOURCES = join(import.meta.dir, "../../src");
 
-/** Serves config.db, makes `ours`, which stays in the -wal, runs `script`, and is killed. */
-function killed(directory: TempDirectory, script: string): void {
+/**
+ * Serves config.db, makes `ours`, which stays in the -wal or the journal, runs `script`, and is
+ * killed.
+ */
+function killed(directory: TempDirectory, script: string, commit: CommitMode = "each"): void {
   const code = `
     import * as fs from "node:fs";
     import { silentLog } from "${SOURCES}/base/log.ts";
     import { openTree } from "${SOURCES}/pmxcfs/store/open-tree.ts";
-    const tree = openTree({ file: "config.db", log: silentLog });
+    const tree = openTree({ file: "config.db", log: silentLog, commit: "${commit}" });
     if (tree.apply({ kind: "mkdir", path: "ours" }, { writer: 0, time: 1000 }) !== 0) throw tree;
     ${script}
     process.kill(process.pid, "SIGKILL");`;
@@ -78,6 +81,19 @@ test.each([
   expect(served(keptIn(directory), rememberingLog())).toEqual(["ours"]);
   const names = readdirSync(directory.path).filter((name) => name !== "other.db");
   expect(names.toSorted()).toEqual(["config.db", basename(keptIn(directory))]);
+});
+
+test("the changes that wait beside the old one are kept with it", () => {
+  using directory = new TempDirectory();
+  const theirs = twoDatabases(directory);
+  killed(directory, `fs.renameSync("other.db", "config.db");`, "batched");
+  const log = rememberingLog();
+  expect(served(directory.at("config.db"), log)).toEqual(theirs);
+  expect(log.lines).toEqual([
+    expect.stringContaining("another file is in its place since the"),
+    expect.stringContaining(`are kept in ${keptIn(directory)}.changes`),
+  ]);
+  expect(served(keptIn(directory), rememberingLog())).toEqual(["ours"]);
 });
 
 test("a database that was removed is kept, and a new one is begun", () => {

@@ -70,9 +70,14 @@ export function removeJournal(file: string): void {
   rmSync(journalPath(file), { force: true });
 }
 
-/** Renames a journal that does not belong to its database; returns the new path. */
-export function setJournalAside(file: string): string {
-  return setAside(journalPath(file));
+/**
+ * Renames a journal that does not belong to its database; returns the new path. `owner`: a database
+ * without a journal that it may belong to, beside which it is found then.
+ */
+export function setJournalAside(file: string, owner?: string): string {
+  if (owner === undefined) return setAside(journalPath(file));
+  renameSync(journalPath(file), journalPath(owner));
+  return journalPath(owner);
 }
 
 function setAside(path: string): string {

@@ -47,16 +47,17 @@ interface Loaded {
 /** The tree in `file`, ready to be changed; or one line that says why it is refused. */
 export function openTree(options: OpenTreeOptions): TreeStore | string {
   const { log, now } = options;
+  let replaced: string | undefined;
   try {
     undoReplacement(options.file, log);
-    keepReplaced(options.file, log);
+    replaced = keepReplaced(options.file, log);
     keepLoneWal(options.file, log);
   } catch (error) {
     return errorText(error);
   }
   const database = ConfigDbWriter.open(options);
   if (typeof database === "string") return database;
-  const loaded = loadWithJournal(options.file, database, log);
+  const loaded = loadWithJournal(options.file, database, log, replaced);
   if (typeof loaded === "string") {
     database[Symbol.dispose]();
     return loaded;
@@ -84,8 +85,16 @@ function writerOf(options: OpenTreeOptions, database: ConfigDbWriter, loaded: Lo
   });
 }
 
-/** Loads the rows; writes the changes in a journal into the database first. */
-function loadWithJournal(file: string, database: ConfigDbWriter, log: Log): Loaded | string {
+/**
+ * Loads the rows; writes the changes in a journal into the database first. `replaced`: the database
+ * that the last server wrote, if that is another one.
+ */
+function loadWithJournal(
+  file: string,
+  database: ConfigDbWriter,
+  log: Log,
+  replaced: string | undefined,
+): Loaded | string {
   const loaded = load(database, log);
   if (typeof loaded === "string") return loaded;
   const { rows, root } = loaded;
@@ -106,7 +115,7 @@ function loadWithJournal(file: string, database: ConfigDbWriter, log: Log): Load
     return load(database, log);
   }
   if (state.kind === "foreign") {
-    const aside = setJournalAside(file);
+    const aside = setJournalAside(file, replaced);
     const paths = new Set(state.journal.records.map(({ command }) => command.path));
     const changes = counted(state.journal.records.length, "change");
     log.error(

@@ -133,16 +133,17 @@ function renamedServed(file: string): string {
 
 /**
  * To be called before SQLite opens the database `file`: keeps what a killed server served, if that
- * is another file, and logs it. Throws the kernel's error.
+ * is another file, logs that, and returns its new name. Throws the kernel's error.
  */
-export function keepReplaced(file: string, log: Log): void {
-  if (!isReplaced(file)) return;
+export function keepReplaced(file: string, log: Log): string | undefined {
+  if (!isReplaced(file)) return undefined;
   const kept = renamedServed(file);
   const what = existsSync(file) ? "another file is in its place" : "it is gone";
   log.error(
     `${file}: ${what} since the last server was killed. What that one served is kept as ${kept}: ` +
       `\`pmxcfs-ipc config diff ${kept} ${file}\` compares them`,
   );
+  return kept;
 }
 
 /**
