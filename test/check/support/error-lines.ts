@@ -133,6 +133,16 @@ export const ERROR_LINES: readonly (readonly [line: string, id: string | undefin
   ["[database] crit: directory inode contains data (inode = 000000000000001A)", "memdb-open"],
   ["[database] crit: root inode has unexpected name 'x'", "memdb-open"],
   ["[status] crit: detected duplicate VMID 100", "memdb-open"],
+  [
+    "[memdb] crit: new index does not match master index - internal error - the leader's tree is refused",
+    "leader-refused",
+  ],
+  [
+    "[memdb] crit: missing directory inode (inode = 0000000000000383) - the leader's tree is refused",
+    "leader-refused",
+  ],
+  ["[main] crit: wrong lock csum - reset timeout", "lock-changed"],
+  ["[memdb] crit: wrong lock csum - reset timeout (priv/lock/file-x)", "lock-changed"],
   ["[database] crit: DB load failed", "memdb-open"],
   ["Error: database disk image is malformed", "memdb-open"],
   ["[main] crit: Unable to get www-data group ID", "www-data-group"],

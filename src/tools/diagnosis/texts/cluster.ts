@@ -187,6 +187,21 @@ export const CLUSTER_TEXTS: readonly ErrorText[] = [
     ],
   },
   {
+    id: "lock-changed",
+    kind: "normal",
+    title: "[main] crit: wrong lock csum - reset timeout",
+    patterns: [/wrong lock csum/],
+    meaning:
+      "A process asked for the release of a lock below /etc/pve/priv/lock that has changed since " +
+      "it was asked for before: its holder lives. Its 120 s begin again.",
+    causes: [
+      {
+        text: "Two processes want one lock, or the holder refreshes it: nothing to do.",
+        check: "`ls -l --time-style=full-iso /etc/pve/priv/lock`",
+      },
+    ],
+  },
+  {
     id: "cluster-normal",
     kind: "normal",
     title: "lines of a healthy cluster",

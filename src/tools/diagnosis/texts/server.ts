@@ -1,6 +1,9 @@
 /** Error texts of pmxcfs itself and of its service: start, database, mount. */
 import type { ErrorText } from "../error-text.ts";
 
+/** After a reason for which a file is not loaded: not of the tree of a leader (tree-store.ts). */
+const OWN_FILE = "(?!.*leader's tree is refused)";
+
 /** The text that the sqlite3 shell prints before its message. */
 const SQLITE =
   String.raw`^(sqlite3: )?(\w+ )?(error:? )?(.{0,20}line \d+: )?` +
@@ -92,12 +95,10 @@ export const SERVER_TEXTS: readonly ErrorText[] = [
     patterns: [
       /memdb_open failed/,
       /db load failed/,
-      /found entry with duplicate name/,
+      new RegExp(`(found entry with duplicate name|missing directory inode)${OWN_FILE}`),
       /detected duplicate vmid/,
-      /missing directory inode/,
-      /parent is not a directory/,
-      /inode has (no name|unknown type)/,
-      /directory inode contains data/,
+      new RegExp(`(parent is not a directory|directory inode contains data)${OWN_FILE}`),
+      new RegExp(`inode has (no name|unknown type)${OWN_FILE}`),
       /root inode has unexpected name/,
       /unable to set wal mode/,
       /s[pq]l?ite3_open(_v2)? failed/,

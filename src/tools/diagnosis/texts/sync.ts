@@ -61,6 +61,32 @@ export const SYNC_TEXTS: readonly ErrorText[] = [
     ],
   },
   {
+    id: "leader-refused",
+    title: "[memdb] crit: new index does not match master index - the leader's tree is refused",
+    patterns: [/leader's tree is refused/],
+    meaning:
+      "In a synchronisation the entries that the leader sent do not give its tree, or no tree " +
+      "that pmxcfs can load. This node keeps its own, which is not affected, leaves the group and " +
+      "joins it again. Until it is synced, a write to /etc/pve on this node fails with Device or " +
+      "resource busy.",
+    causes: [
+      {
+        text:
+          "The leader's config.db has an entry that pmxcfs refuses; the line begins with it. Find " +
+          "it on the node that the last `leader is ID/PID` names.",
+        check: "`pmxcfs-ipc config verify` on that node",
+        signs: /\binode\b|parent is not/,
+      },
+      {
+        text:
+          "A file of the leader has a size and no bytes, which a truncate by a C server leaves. " +
+          "The next synchronisation takes it: nothing to do unless the line repeats.",
+        check: '`journalctl -u pve-cluster -n 50` ends in "all data is up to date"',
+        signs: /new index/,
+      },
+    ],
+  },
+  {
     id: "cluster-log",
     title: "[status] crit: unable to merge log files / unterminated string in log message",
     patterns: [
