@@ -8,13 +8,14 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Directory } from "../../src/platform/files.ts";
 import { newDirectoryName, RingDirectory, SHM } from "../../src/shm/ring-directory.ts";
-import { StaleDirectories } from "../../src/shm/stale-directories.ts";
+import { StaleDirectories, sweepStaleDirectories } from "../../src/shm/stale-directories.ts";
 import { PAGE_BYTES } from "../../src/platform/memory.ts";
 import { eventually } from "../support/eventually.ts";
 import { LineProcess } from "../support/lines.ts";
 import { native } from "../support/native.ts";
 import { echoCommand, isListening, uniqueName } from "../support/service.ts";
 import { openShm, ringDirectories } from "../support/shm.ts";
+import { shortSlices } from "../support/short-slices.ts";
 import { testUnless } from "../support/unless.ts";
 
 setDefaultTimeout(60_000);
@@ -48,6 +49,33 @@ test("a mapped directory is alive, one that was left is dead, for every process"
   rmSync(`${SHM}/${name}/precious`);
   expect(stale.remove(name, SERVICE)).toBe(true);
   expect(ringDirectories(process.pid)).toEqual([]);
+});
+
+/** Makes a directory of this process with a server's lock on it; dispose its set: it is dead. */
+function ringDirectory(): RingDirectory {
+  const rings = RingDirectory.make(shm, SERVICE, PAGE_BYTES);
+  if (typeof rings === "number") throw new Error(`errno ${-rings}`);
+  rings.giveTo({ pid: 1, uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 }, 5);
+  return rings;
+}
+
+const left = (): number => ringDirectories(process.pid).length;
+
+test("a sweep ends between two directories, and keeps one that is made meanwhile", async () => {
+  for (let count = 0; count < 4; count++) ringDirectory().set[Symbol.dispose]();
+  {
+    using _slices = shortSlices();
+    expect(await sweepStaleDirectories(shm, SERVICE, () => left() < 4)).toBe(1);
+  }
+  expect(left()).toBe(3);
+  let made: RingDirectory | undefined;
+  {
+    using _slices = shortSlices(() => (made ??= ringDirectory()));
+    expect(await sweepStaleDirectories(shm, SERVICE, () => false)).toBe(3);
+  }
+  expect(left()).toBe(1);
+  made?.set[Symbol.dispose]();
+  expect(await sweepStaleDirectories(shm, SERVICE, () => false)).toBe(1);
 });
 
 test("other directories, and libqb's whose pid is alive, are kept", async () => {
