@@ -35,6 +35,9 @@ function makeWay(directory: Directory, path: string): string | undefined {
   const found = lstatSync(opened, { throwIfNoEntry: false });
   if (found === undefined) return undefined;
   if (!found.isSocket()) return `${path} exists and is not a socket`;
+  // Whether a process has it shows only to a user who may write to it.
+  const uid = process.geteuid?.() ?? 0;
+  if (uid !== 0 && uid !== found.uid) return `${path} is the socket of another user`;
   if (isBound(opened)) return `another process already has the socket ${path}`;
   directory.unlink(latin1Name(name));
   return undefined;

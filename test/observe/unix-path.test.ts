@@ -4,6 +4,7 @@
  */
 import { expect, test } from "bun:test";
 import {
+  chmodSync,
   existsSync,
   lstatSync,
   mkdirSync,
@@ -21,6 +22,7 @@ import { readStatus } from "../../src/observe/read-status.ts";
 import { listenAtPath, SocketMask } from "../../src/observe/unix-path.ts";
 import { makePrivate } from "../../src/platform/regular-file.ts";
 import { TempDirectory } from "../pmxcfs/support.ts";
+import { needRoot, ROOT, WWW_DATA } from "../support/identity.ts";
 import { listenFull } from "../support/full-listener.ts";
 
 function listening(path: string) {
@@ -81,6 +83,21 @@ test("a server that hangs with a full queue is not taken for a dead one", async 
   const listener = await listening(path);
   if (typeof listener === "string") throw new Error(listener);
   listener.close();
+});
+
+test("a socket of another user stays: whether it is in use cannot be seen", async () => {
+  needRoot();
+  using directory = new TempDirectory();
+  const path = directory.at("status");
+  const listener = Bun.listen({ unix: path, socket: { data() {} } });
+  chmodSync(directory.at("."), 0o777);
+  process.seteuid?.(WWW_DATA.uid);
+  try {
+    expect(await listening(path)).toBe(`${path} is the socket of another user`);
+  } finally {
+    process.seteuid?.(ROOT.uid);
+    listener.stop(true);
+  }
 });
 
 test("a name longer than a socket's address is no hindrance", async () => {
