@@ -23,14 +23,14 @@ afterEach(() => {
 
 const HANDLER: Handler = { authenticate: () => "read-write", handle: () => EMPTY_REPLY };
 
+/** For messages of this size, rings take as much of /dev/shm as twelve of the smallest. */
+const TWELVE_TIMES = 331_763;
+
 const REQUEST = encode(ConnectionRequest, {
   id: QbMessage.AUTHENTICATE,
   size: ConnectionRequest.size,
-  maxMessageBytes: 12_328,
+  maxMessageBytes: TWELVE_TIMES,
 });
-
-/** For messages of this size, rings take as much of /dev/shm as twelve of the smallest. */
-const TWELVE_TIMES = 331_763;
 
 /** Keeps the thread busy. */
 function work(ms: number): void {
