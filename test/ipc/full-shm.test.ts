@@ -6,6 +6,7 @@ import { nextTurn } from "../../src/base/turns.ts";
 import { QbClient } from "../../src/client/qb-client.ts";
 import { EMPTY_REPLY, type Handler } from "../../src/ipc/handler.ts";
 import { RingDisposal } from "../../src/ipc/scheduling/ring-disposal.ts";
+import type { QueuedJob } from "../../src/ipc/scheduling/time-sliced-queue.ts";
 import type { ServiceOptions } from "../../src/ipc/options.ts";
 import { Service } from "../../src/ipc/service.ts";
 import { RingSupply } from "../../src/ipc/setup/ring-supply.ts";
@@ -31,6 +32,10 @@ const REQUEST = encode(ConnectionRequest, {
   size: ConnectionRequest.size,
   maxMessageBytes: TWELVE_TIMES,
 });
+
+interface Named extends QueuedJob {
+  readonly name: string;
+}
 
 /** Keeps the thread busy. */
 function work(ms: number): void {
@@ -104,31 +109,39 @@ async function connectedAndClosed(service: Service, count: number): Promise<void
   await eventually("all ended", () => service.stats.activeConnections === 0);
 }
 
-test("peers that wait are served in order, each when its memory is free", async () => {
+test("peers that wait are served in turn, by user, each when its memory is free", async () => {
   const disposal = new RingDisposal(1);
   for (let number = 0; number < 10; number++) {
     disposal.add({ bytes: 100, [Symbol.dispose]: () => work(2) }, { uid: 33, pid: 1 });
   }
+  const served: string[] = [];
+  const removedBytes: number[] = [];
+  const again = ({ name }: { readonly name: string }) => {
+    served.push(name);
+    removedBytes.push(disposal.removedBytes);
+  };
   const full = { makeSub: () => Errno.ENOSPC } as unknown as FileDirectory;
-  const served: [peer: string, removedBytes: number][] = [];
-  const again = (peer: string) => void served.push([peer, disposal.removedBytes]);
   const settings = { pooledRings: 0, mappedRings: 100 };
-  using supply = new RingSupply<string>(full, "none", settings, disposal, again);
-  const owner = { pid: 1, uid: 33, gid: 33 };
-  const wanted = { owner, socketFd: 5, dataBytes: 4096 };
-  const peers = { first: 250, second: 100, gone: 100, third: 2000 };
-  for (const [peer, bytes] of Object.entries(peers)) {
-    expect(supply.take(peer, { ...wanted, bytes }, 0)).toBe("later");
-  }
-  supply.forget("gone");
+  using supply = new RingSupply<Named>(full, "none", settings, disposal, again);
+  const take = (name: string, uid: number, bytes: number) => {
+    const peer = { name, peer: { pid: 1, uid, gid: uid } };
+    return supply.take(peer, { owner: peer.peer, socketFd: 5, dataBytes: 4096, bytes }, 0);
+  };
+  const gone = { name: "gone", peer: { pid: 1, uid: 33, gid: 33 } };
+  expect(take("first", 33, 250)).toBe("later");
+  const wanted = { owner: gone.peer, socketFd: 5, dataBytes: 4096, bytes: 100 };
+  expect(supply.take(gone, wanted, 0)).toBe("later");
+  expect(take("second", 33, 2000)).toBe("later");
+  expect(take("root", 0, 100)).toBe("later");
+  supply.forget(gone);
   await eventually("all are served", () => served.length === 3);
-  expect(served.map(([peer]) => peer)).toEqual(["first", "second", "third"]);
-  const [first = 0, second = 0, third = 0] = served.map(([, removedBytes]) => removedBytes);
+  expect(served).toEqual(["first", "root", "second"]);
+  const [first = 0, root = 0, second = 0] = removedBytes;
   expect(first).toBeWithin(300, 600);
-  expect(second).toBeWithin(first + 100, 800);
-  expect(third).toBe(1000);
+  expect(root).toBeWithin(first + 100, 800);
+  expect(second).toBe(1000);
   // Nothing is left to wait for.
-  expect(supply.take("last", { ...wanted, bytes: 1 }, 0)).toBe(Errno.ENOSPC);
+  expect(take("last", 33, 1)).toBe(Errno.ENOSPC);
 });
 
 test("a client gets the memory of ended connections after several turns", async () => {

@@ -10,7 +10,9 @@ import type { FileDirectory } from "../../platform/files.ts";
 import type { Credentials } from "../../platform/socket.ts";
 import type { RingDirectory } from "../../shm/ring-directory.ts";
 import { RingPool } from "../../shm/ring-pool.ts";
+import { FairQueue } from "../scheduling/fair-queue.ts";
 import type { RingDisposal } from "../scheduling/ring-disposal.ts";
+import type { QueuedJob } from "../scheduling/time-sliced-queue.ts";
 
 /** The pool makes the next directory when no client has connected for this long. */
 const REFILL_DELAY_MS = 2;
@@ -39,13 +41,16 @@ export interface Wanted {
 }
 
 /** Owns the prepared rings. */
-export class RingSupply<Peer> implements Disposable {
+export class RingSupply<Peer extends QueuedJob> implements Disposable {
   readonly #settings: SupplySettings;
   readonly #pool: RingPool;
   readonly #disposal: RingDisposal;
   readonly #again: (peer: Peer) => void;
-  /** Bytes of /dev/shm that peers wait for; first come, first served. */
+  /** Bytes of /dev/shm that peers wait for. */
   readonly #waiting = new Map<Peer, number>();
+  readonly #order = new FairQueue<Peer>(({ peer }) => peer);
+  /** The peer whose turn is next. */
+  #next: Peer | undefined;
   /** How often the making of rings failed for peers that wait, or did. */
   readonly #failures = new Map<Peer, number>();
   #isWatching = false;
@@ -99,23 +104,32 @@ export class RingSupply<Peer> implements Disposable {
 
   #wait(peer: Peer, { bytes }: Wanted): "later" {
     this.#waiting.set(peer, bytes);
+    this.#order.add(peer);
     if (!this.#isWatching) void this.#watch();
     return "later";
   }
 
-  /** Calls `again` for the peers in order: for each when as many bytes as it needs are removed. */
+  /**
+   * Calls `again` for the peers in turn, by user and process: for each when as many bytes as it
+   * needs are removed.
+   */
   async #watch(): Promise<void> {
     this.#isWatching = true;
     this.#disposal.start();
     let usedBytes = this.#disposal.removedBytes;
     while (this.#waiting.size > 0) {
       await nextTurn();
-      for (const [peer, bytes] of this.#waiting) {
+      for (;;) {
+        this.#next ??= this.#order.next();
+        if (this.#next === undefined) break;
+        const bytes = this.#waiting.get(this.#next) ?? 0;
         const isFree = this.#disposal.removedBytes - usedBytes >= bytes;
         if (!isFree && this.#disposal.count > 0) break;
         usedBytes += bytes;
-        this.#waiting.delete(peer);
-        this.#again(peer);
+        const peer = this.#next;
+        this.#next = undefined;
+        // Not one that has gone meanwhile.
+        if (this.#waiting.delete(peer)) this.#again(peer);
       }
     }
     this.#isWatching = false;
@@ -124,6 +138,7 @@ export class RingSupply<Peer> implements Disposable {
   /** The peer has gone. */
   forget(peer: Peer): void {
     this.#waiting.delete(peer);
+    this.#order.delete(peer);
     this.#failures.delete(peer);
   }
 
