@@ -77,7 +77,7 @@ testSystemd("UNIT_MASKED: it cannot start", async () => {
   const report = await underSystemd({ units: {}, masked: ["pve-cluster.service"] });
   expectFound(report, "UNIT_MASKED", {
     line: /^pve-cluster\.service is masked$/,
-    fix: /^systemctl unmask pve-cluster\.service && systemctl start pve-cluster\.service$/,
+    fix: /^systemctl unmask (\S+) && systemctl unmask --runtime \1 && systemctl start \1$/,
     exit: 1,
   });
 });

@@ -376,6 +376,8 @@ describe("VERIFY_TOKEN", () => {
     ["part of a line", ROOT, "root@pam!a 111\0", ENOENT],
     ["more than a line", ROOT, "root@pam!a 11111\0", ENOENT],
     ["another case", ROOT, "Root@pam!a 1111\0", ENOENT],
+    ["more than a file", ROOT, `${"x".repeat(2 ** 20 + 1)}\0`, ENOENT],
+    ["more than a file, two lines", ROOT, `${"x".repeat(2 ** 20)}\nx\0`, EINVAL],
     ["no such line, read-only", WWW_DATA, "x\0", ENOENT],
     ["no body", ROOT, "", EINVAL],
     ["a NUL alone", ROOT, "\0", EINVAL],

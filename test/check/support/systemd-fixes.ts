@@ -23,7 +23,8 @@ export const SYSTEMD_FIXES: Partial<Record<CodeName, SystemdState>> = {
   UNIT_INACTIVE: { make: "true", only: ["unit"] },
   SOCKET_ABSENT: { make: "systemctl stop pve-cluster", only: ["listener"] },
   UNIT_MASKED: {
-    make: "systemctl stop pve-cluster; systemctl mask pve-cluster",
+    make: `systemctl stop pve-cluster; systemctl mask pve-cluster
+      systemctl mask --runtime pve-cluster`,
     only: ["unit"],
   },
   UNIT_FAILED: {

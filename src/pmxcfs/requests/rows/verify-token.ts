@@ -2,6 +2,7 @@
  * VERIFY_TOKEN: whether a line is in priv/token.cfg; allowed for read-only callers. C: server.c.
  */
 import { Errno } from "../../../base/errno.ts";
+import { CfsLimits } from "../../../base/limits.ts";
 import { spanOf } from "../../../wire/struct.ts";
 import { textAt } from "../../../wire/text.ts";
 import { doneAnswer } from "../answer.ts";
@@ -73,6 +74,8 @@ export const verifyToken = defineRequest({
     if (token.includes(NEWLINE) || body.bytes[last] !== 0 || token.includes(0)) {
       return Errno.EINVAL;
     }
+    // No line of a file is longer. A string of the 16 MiB that a client may send takes 20 ms.
+    if (token.length > CfsLimits.fileBytes) return Errno.ENOENT;
     return tokens.has(token.toString("latin1")) ? EMPTY : Errno.ENOENT;
   },
 });

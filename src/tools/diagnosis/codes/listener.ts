@@ -207,7 +207,8 @@ export const LISTENER_CODES = {
     severity: "warn",
     line: "{unit} is masked",
     cause: "`systemctl mask` was used on it: it cannot be started, not even by hand.",
-    fix: "systemctl unmask {unit} && systemctl start {unit}",
+    // One without an option leaves the mask of `mask --runtime`.
+    fix: "systemctl unmask {unit} && systemctl unmask --runtime {unit} && systemctl start {unit}",
     seen: ["connection-refused", "service-failed"],
   },
   UNIT_RESTARTS: {
