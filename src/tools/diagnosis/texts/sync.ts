@@ -66,14 +66,14 @@ export const SYNC_TEXTS: readonly ErrorText[] = [
     patterns: [/leader's tree is refused/],
     meaning:
       "In a synchronisation the entries that the leader sent do not give its tree, or no tree " +
-      "that pmxcfs can load. This node keeps its own, which is not affected, leaves the group and " +
-      "joins it again. Until it is synced, a write to /etc/pve on this node fails with Device or " +
-      "resource busy.",
+      "that pmxcfs can load. This node keeps its own, which is not affected, leaves the group, " +
+      "and joins it again. Until it is synced, a write to /etc/pve on this node fails with " +
+      "Device or resource busy.",
     causes: [
       {
         text:
-          "The leader's config.db has an entry that pmxcfs refuses; the line begins with it. Find " +
-          "it on the node that the last `leader is ID/PID` names.",
+          "The leader's config.db has an entry that pmxcfs refuses; the line begins with it. " +
+          "Find it on the node that the last `leader is ID/PID` names.",
         check: "`pmxcfs-ipc config verify` on that node",
         signs: /\binode\b|parent is not/,
       },
