@@ -3,7 +3,7 @@
  * its ring directories, a temporary file or a mount that is left behind is a failure, and is
  * removed.
  */
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { isRunning } from "./process-state.ts";
 import { removeRings } from "./shm.ts";
@@ -147,6 +147,8 @@ export async function runFile(
   const started = performance.now();
   const mark = crypto.randomUUID();
   const temporary = mkdtempSync("/tmp/t-");
+  // Processes of a second uid pass through it.
+  chmodSync(temporary, 0o711);
   const outside = mkdtempSync("/tmp/r-");
   const report = join(outside, "junit.xml");
   const words = ["bun", "test", "--timeout", String(TEST_TIMEOUT_MS), "--reporter=junit"];

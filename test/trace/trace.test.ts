@@ -278,22 +278,26 @@ const OPERATION: TracedOperation = {
   left_out: 0,
 };
 
-function sendOne(reader: Socket): void {
-  reader.end(`${JSON.stringify(OPERATION)}\n`);
-}
-
 test("trace --fuse says so when the server ends it", async () => {
   const name = uniqueName();
   const runtime = mkdtempSync(join(tmpdir(), "trace-ended-"));
   const status = statusPath(name, { XDG_RUNTIME_DIR: runtime }, process.getuid?.()) ?? "";
   const path = tracePathOf(status);
   mkdirSync(dirname(path), { recursive: true });
-  const server = Bun.listen({ unix: path, socket: { open: sendOne, data() {} } });
+  const readers: Socket[] = [];
+  const open = (reader: Socket): void => {
+    readers.push(reader);
+    reader.write(`${JSON.stringify(OPERATION)}\n`);
+  };
+  const server = Bun.listen({ unix: path, socket: { open, data() {} } });
   try {
     const env = { ...process.env, XDG_RUNTIME_DIR: runtime };
     const words = [...program(), "trace", "--fuse", "--upstream", name];
     const tracer = Bun.spawn(words, { stdout: "pipe", stderr: "pipe", env });
-    expect(await new Response(tracer.stdout).text()).toContain("lookup     /f = OK 5us pid 1 ");
+    for await (const chunk of tracer.stdout) {
+      expect(Buffer.from(chunk).toString()).toContain("lookup     /f = OK 5us pid 1 ");
+      for (const reader of readers) reader.end();
+    }
     expect(await new Response(tracer.stderr).text()).toBe(
       "pmxcfs-ipc: the server has ended the trace: it stops, or has its maximum of readers\n",
     );

@@ -73,7 +73,7 @@ export const SYNC_TEXTS: readonly ErrorText[] = [
       {
         text:
           "The leader's config.db has an entry that pmxcfs refuses; the line begins with it. " +
-          "Find it on the node that the last `leader is ID/PID` names.",
+          "Find it on the node that the last line 'leader is' names.",
         check: "`pmxcfs-ipc config verify` on that node",
         signs: /\binode\b|parent is not/,
       },
