@@ -177,6 +177,8 @@ export const CfsLimits = {
 export const ReplicationLimits = {
   /** A change waits this long for another process's lock on config.db, then fails with EIO. */
   lockedDatabaseMs: 3_000,
+  /** After a mount was taken over, changes wait this long for quorum and the group. */
+  takenOverMs: 3_000,
   /** Interval of the attempts to get that lock. */
   lockedRetryMs: 5,
   /** Changes that wait at once; the kernel has about as many requests in flight. */

@@ -1,5 +1,6 @@
 /** Three nodes that are pmxcfs: /etc/pve mounted, served by IPC, replicated by a real corosync. */
 import { release } from "node:os";
+import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect } from "bun:test";
 import { eventually } from "../support/eventually.ts";
 import { noPrivateNode } from "../support/private-node.ts";
@@ -16,6 +17,9 @@ const test = testUnless(reason);
 const [major = 0, minor = 0] = release().split(".").map(Number.parseFloat);
 const canExpire = major > 6 || (major === 6 && minor >= 16);
 const expiryTest = testUnless(reason ?? (canExpire ? undefined : "needs Linux 6.16"));
+/** FUSE_NOTIFY_RESEND came with Linux 6.9. */
+const canResend = major > 6 || (major === 6 && minor >= 9);
+const resendTest = testUnless(reason ?? (canResend ? undefined : "needs Linux 6.9"));
 let mounted: MountedCluster;
 
 beforeAll(async () => {
@@ -166,6 +170,20 @@ describe("a server", () => {
     await mounted.sameFiles();
     expect((await at(2).sh("cat /etc/pve/meanwhile")).stdout).toBe("meanwhile\n");
   }, 120_000);
+
+  resendTest(
+    "that is killed under a service manager fails no change in its mount",
+    async () => {
+      expect(await mounted.server(2).stop()).toBe(0);
+      const script = join(import.meta.dir, "killed.py");
+      const ran = await at(2).run("python3", script, "5", ...program(), "pmxcfs", "-f");
+      expect(`${ran.stdout}${ran.exitCode === 0 ? "" : ran.stderr}`).toBe("5 kills, no error\n");
+      mounted.restart(2);
+      await mounted.allOnline();
+      await mounted.sameFiles();
+    },
+    120_000,
+  );
 
   test("that is stopped leaves the groups and unmounts, and the others continue", async () => {
     expect(await mounted.server(3).stop()).toBe(0);

@@ -1,6 +1,6 @@
 """A service manager with a descriptor store, by the protocols of sd_notify(3) and sd_listen_fds(3).
 
-Starts `pmxcfs -l` in a control group. A `systemctl` script of this node lists the restart job, and
+Starts a server, `pmxcfs -l` unless given, in a control group. A `systemctl` script of this node lists the restart job, and
 says that the unit stores one descriptor.
 """
 import os, signal, socket, sys, threading
@@ -9,8 +9,8 @@ SOCKET, JOBS = "/run/notify", "/run/jobs"
 
 
 class Manager:
-    def __init__(self, group):
-        self.group = group
+    def __init__(self, group, command=("pmxcfs", "-l")):
+        self.group, self.command = group, list(command)
         with open("/run/bin/systemctl", "w") as script:
             script.write("#!/bin/sh\n[ $1 = show ] && exec echo 1\ncat %s 2>/dev/null; true\n" % JOBS)
         os.chmod("/run/bin/systemctl", 0o755)
@@ -40,7 +40,7 @@ class Manager:
             # Duplicated first: a descriptor may have the number that another one is to get.
             for place, fd in enumerate([os.dup(fd) for fd in self.stored.values()], 3):
                 os.dup2(fd, place, inheritable=True)
-            os.execvp("pmxcfs", ["pmxcfs", "-l"])
+            os.execvp(self.command[0], self.command)
         self.pid = pid
         if not self.ready.wait(20):
             sys.exit("the server is not ready")

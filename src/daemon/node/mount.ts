@@ -38,6 +38,8 @@ export interface MountOptions extends PveFileSystemOptions {
   /** Records changes for the server that takes the mount over. */
   readonly ledger: ChangeLedger;
   readonly log: Log;
+  /** Called before the mount of another server is served. */
+  readonly takenOver?: () => void;
   /** Called when the mount was unmounted, or cannot be mounted again; then with the reason. */
   readonly lost: (failure?: string) => void;
 }
@@ -147,6 +149,7 @@ export class Mount {
       initialized: () => this.#initialized(device, session),
     });
     const ended = (): void => void this.#ended(session);
+    if (negotiated !== undefined) this.#options.takenOver?.();
     if (negotiated?.canResend === true) {
       this.#options.ledger.resume(this.#connection ?? 0);
       session.resend();

@@ -173,6 +173,7 @@ function mountOptions(
     replicator: new AnsweredChanges(recorded, ledger),
     ledger,
     taken: ledger.taken,
+    takenOver: () => composition.cluster?.holdChanges(),
     clashes: new GuestClashes(backend.tree?.numbers, log),
     texts: {
       ...texts,

@@ -138,7 +138,12 @@ export class LocalReplicator implements Replicator, Disposable {
         signal?.removeEventListener("abort", abort);
         resolve(outcome);
       };
-      const waiting = { command: kept(command), request, sinceMs: performance.now(), answer };
+      const waiting = {
+        command: keptCommand(command),
+        request,
+        sinceMs: performance.now(),
+        answer,
+      };
       this.#waiting.push(waiting);
       signal?.addEventListener("abort", abort, { once: true });
       this.#timer ??= setInterval(() => this.#retry(), ReplicationLimits.lockedRetryMs);
@@ -182,6 +187,6 @@ export class LocalReplicator implements Replicator, Disposable {
 }
 
 /** A command that outlives the call needs its own memory: its data may be a view of a request. */
-function kept(command: TreeCommand): TreeCommand {
+export function keptCommand(command: TreeCommand): TreeCommand {
   return command.kind === "write" ? { ...command, data: new Uint8Array(command.data) } : command;
 }

@@ -6,7 +6,7 @@ import { Errno } from "../../../base/errno.ts";
 import { CfsLimits } from "../../../base/limits.ts";
 import type { TreeCommand } from "../../state/tree-command.ts";
 import type { TreeStore } from "../../store/tree-store.ts";
-import { isUnlockRequest, withoutPhantoms } from "../local.ts";
+import { isUnlockRequest, keptCommand, withoutPhantoms } from "../local.ts";
 import type { Replicator, Requester } from "../replicator.ts";
 import type { LogEntry } from "../../state/cluster-log.ts";
 import type { Cluster } from "./cluster.ts";
@@ -25,6 +25,26 @@ export class ClusterReplicator implements Replicator {
   }
 
   propose(given: TreeCommand, _by?: Requester, signal?: AbortSignal): number | Promise<number> {
+    const { held } = this.#cluster;
+    if (held === undefined) return this.#propose(given, signal);
+    return this.#proposeLater(held, keptCommand(given), signal);
+  }
+
+  /** In the order of the calls, as all wait for the same promise. EINTR when `signal` ends it. */
+  async #proposeLater(
+    held: Promise<void>,
+    command: TreeCommand,
+    signal: AbortSignal | undefined,
+  ): Promise<number> {
+    const { promise: aborted, resolve } = Promise.withResolvers<void>();
+    const abort = (): void => resolve();
+    signal?.addEventListener("abort", abort, { once: true });
+    await Promise.race([held, aborted]);
+    signal?.removeEventListener("abort", abort);
+    return signal?.aborted === true ? Errno.EINTR : await this.#propose(command, signal);
+  }
+
+  #propose(given: TreeCommand, signal: AbortSignal | undefined): number | Promise<number> {
     const { database } = this.#cluster;
     if (!this.#cluster.quorate) return Errno.EACCES;
     if (database === undefined) return Errno.EBUSY;

@@ -6,6 +6,7 @@
 import { within } from "../../../base/within.ts";
 import { counted } from "../../../base/counted.ts";
 import { Errno } from "../../../base/errno.ts";
+import { ReplicationLimits } from "../../../base/limits.ts";
 import { everySecond } from "../../../base/heartbeat.ts";
 import type { Log } from "../../../base/log.ts";
 import type { ClusterLog, LogEntry } from "../../state/cluster-log.ts";
@@ -28,6 +29,7 @@ import { type GroupEvent, GroupService, type GroupTimes, instantNow } from "./gr
 import { OwnAddress } from "./own-address.ts";
 import { QuorumService } from "./quorum-service.ts";
 import { Supervisor } from "./service.ts";
+import { StartHold } from "./start-hold.ts";
 
 /** After this long the status group is joined even when the nodes are not known. */
 const NODES_MS = 10_000;
@@ -77,6 +79,7 @@ export class Cluster {
   #clockTicks: Disposable | undefined;
   readonly #dropped: DroppedMessages;
   readonly #address: OwnAddress;
+  readonly #hold = new StartHold();
   /** The last `nodeip` that was set, for a status group that is made later. */
   #nodeIp: Uint8Array | undefined;
 
@@ -139,8 +142,19 @@ export class Cluster {
     this.#clockTicks = everySecond(() => this.#clock.tick());
   }
 
+  /** A mount was taken over: changes wait a while for quorum and the group (start-hold.ts). */
+  holdChanges(): void {
+    this.#hold.begin(ReplicationLimits.takenOverMs);
+  }
+
+  /** Resolves when changes need not wait any more; undefined when they need not now. */
+  get held(): Promise<void> | undefined {
+    return this.#hold.held;
+  }
+
   /** Leaves both groups: the other members see a leave, not a failure. */
   async stop(): Promise<void> {
+    this.#hold.end();
     this.#clockTicks?.[Symbol.dispose]();
     this.#address[Symbol.dispose]();
     this.#dropped.close();
@@ -229,6 +243,12 @@ export class Cluster {
     const refusal = quorate || nodes.length === 0 ? undefined : Errno.EACCES;
     this.#database.quorumView(nodes, refusal);
     this.#status.quorumView(nodes);
+    this.#endHold();
+  }
+
+  /** Changes that waited are sent in a later microtask, when the group has its machine. */
+  #endHold(): void {
+    if (this.#quorum.quorate && this.#databaseGroup !== undefined) this.#hold.end();
   }
 
   /** Waits for the nodes, since keys of unknown nodes are dropped; limited, since cmap may hang. */
@@ -252,6 +272,7 @@ export class Cluster {
     group.quorate = this.#quorum.quorate;
     this.#databaseGroup = group;
     this.#nodeid = self.nodeid;
+    this.#endHold();
     return this.#machine(self, group);
   }
 
