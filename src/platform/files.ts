@@ -2,7 +2,7 @@
  * Directories and files by descriptor: created with O_EXCL|O_NOFOLLOW, given away by fchown,
  * removed by unlinkat. No path is looked up twice. A `Directory` owns its descriptor.
  */
-import { readdirSync } from "node:fs";
+import { readdirSync, statSync } from "node:fs";
 import { Errno } from "../base/errno.ts";
 import { cString, cText, shim } from "./shim.ts";
 
@@ -16,6 +16,15 @@ export function namesIn(path: string): string[] | undefined {
   } catch {
     return undefined;
   }
+}
+
+/** Whether two paths lead to one file; false when there is none. Throws the kernel's error. */
+export function isSameFile(one: string, other: string): boolean {
+  const [a, b] = [one, other].map((path) => {
+    // Inode numbers of 64 bits: two of them may be one number of JavaScript.
+    return statSync(path, { bigint: true, throwIfNoEntry: false });
+  });
+  return a !== undefined && a.ino === b?.ino && a.dev === b.dev;
 }
 
 /** Closes a descriptor that a function of src/platform returned. */

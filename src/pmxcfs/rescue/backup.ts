@@ -9,6 +9,7 @@ import { compactTime } from "../../base/compact-time.ts";
 import { errorText } from "../../base/error-text.ts";
 import { type Hashed, treeChecksum } from "../state/tree-index.ts";
 import { writeConfigDbRows } from "../store/config-writer.ts";
+import { freeName } from "../store/free-name.ts";
 import { RowType, tooWide, type Row } from "../store/tree-rows.ts";
 import { isPending } from "../store/version-row.ts";
 import { replaceDatabase } from "./import.ts";
@@ -84,11 +85,7 @@ function soundRows(file: string): Sound | string {
 
 /** A name that does not exist in `directory`. */
 function freshName(directory: string): string {
-  const name = join(directory, `config-${compactTime()}`);
-  for (let count = 1; ; count++) {
-    const file = count === 1 ? `${name}.db` : `${name}-${count}.db`;
-    if (!existsSync(file)) return file;
-  }
+  return `${freeName(join(directory, `config-${compactTime()}`), [".db"])}.db`;
 }
 
 /** Copies that this command made, in the order of their names' times. */

@@ -11,6 +11,7 @@ import { Memdb, pathOf } from "../state/memdb.ts";
 import { writeConfigDb, type TreeItem } from "../store/config-writer.ts";
 import { DirectorySource } from "../store/directory.ts";
 import type { LeftOut } from "../store/directory-folder.ts";
+import { freeName } from "../store/free-name.ts";
 import { COMPANIONS, KEPT_AS } from "../store/interrupted-replacement.ts";
 import { removeServedNames } from "../store/served-names.ts";
 import { syncName } from "../store/upkeep.ts";
@@ -54,17 +55,9 @@ export function duplicateGuests(memdb: Memdb): readonly string[] {
   return found;
 }
 
-function isTaken(name: string): boolean {
-  return ["", ...COMPANIONS].some((suffix) => existsSync(name + suffix));
-}
-
-/** A free name beside `file`, for it and its companions. */
-export function freeName(file: string): string {
-  const name = `${file}${KEPT_AS}${compactTime()}`;
-  for (let count = 1; ; count++) {
-    const tried = count === 1 ? name : `${name}-${count}`;
-    if (!isTaken(tried)) return tried;
-  }
+/** A free name beside `file` to keep it under, with its companions. */
+export function keptName(file: string): string {
+  return freeName(`${file}${KEPT_AS}${compactTime()}`, ["", ...COMPANIONS]);
 }
 
 /**
@@ -76,7 +69,7 @@ export function freeName(file: string): string {
  */
 export function replaceDatabase(draft: string, file: string): string | undefined {
   const kept = ["", ...COMPANIONS].some((suffix) => existsSync(file + suffix))
-    ? freeName(file)
+    ? keptName(file)
     : undefined;
   const undo: (() => void)[] = [];
   try {
@@ -107,9 +100,9 @@ const NO_LINKS: ReadonlySet<string | undefined> = new Set(["EPERM", "EOPNOTSUPP"
 
 /**
  * Gives a complete database its name, never that of another file, also of one that a server has
- * made since the last look. Throws the kernel's error.
+ * made since the last look: so there is none to keep. Throws the kernel's error.
  */
-function placeDatabase(draft: string, file: string): void {
+function placeDatabase(draft: string, file: string): undefined {
   try {
     linkSync(draft, file);
     rmSync(draft);
@@ -154,8 +147,7 @@ export function importDirectory(
     return problem;
   }
   try {
-    const kept = options.replace ? replaceDatabase(draft, file) : undefined;
-    if (!options.replace) placeDatabase(draft, file);
+    const kept = options.replace ? replaceDatabase(draft, file) : placeDatabase(draft, file);
     const files = items.filter(({ bytes }) => bytes !== undefined).length;
     return { files, directories: items.length - files, leftOut, kept };
   } catch (error) {

@@ -18,7 +18,7 @@ import { readRows } from "../store/sqlite-rows.ts";
 import { highestVersion, RowType, tooWide, type Row } from "../store/tree-rows.ts";
 import { syncToDisk } from "../store/upkeep.ts";
 import { judgeRows, nodePath, type TreeNode } from "../store/tree-rules.ts";
-import { freeName } from "./import.ts";
+import { keptName } from "./import.ts";
 import { verifyDatabase } from "./verify.ts";
 
 export interface RenamedNode {
@@ -104,7 +104,7 @@ function waitingChanges(file: string, rows: readonly Row[]): string | undefined 
 
 /** Keeps a copy of the whole database, the content of its -wal included. */
 function keepCopy(database: Database, file: string): string {
-  const kept = freeName(file);
+  const kept = keptName(file);
   // Not a copy of the file: closing a descriptor of it would release the locks of this process.
   const content = database.serialize();
   try {

@@ -7,6 +7,7 @@
 import { readdirSync, renameSync, rmSync, statSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import type { Log } from "../../base/log.ts";
+import { isSameFile } from "../../platform/files.ts";
 
 /** Files beside a database that belong to it: SQLite's, and our changes (journal.ts). */
 export const COMPANIONS = ["-wal", "-shm", "-journal", ".changes"] as const;
@@ -27,20 +28,21 @@ export function undoReplacement(file: string, log: Log): void {
   for (const name of readdirSync(directory)) {
     if (!name.startsWith(basename(file) + KEPT_AS)) continue;
     const kept = join(directory, name);
-    const there = statusOf(kept);
-    if (there?.ino !== own.ino || there.dev !== own.dev) continue;
-    const moved = COMPANIONS.filter((suffix) => statusOf(kept + suffix) !== undefined);
+    if (!isSameFile(kept, file)) continue;
+    const moved = COMPANIONS.flatMap((suffix) => {
+      const there = statusOf(kept + suffix);
+      return there === undefined ? [] : [{ suffix, since: there.ctimeNs }];
+    });
     // The changes in them do not continue a database that was written since (rename(2) sets ctime).
-    const isUsed = moved.some((suffix) => {
-      const since = statusOf(kept + suffix)?.ctimeNs ?? 0n;
+    const isUsed = moved.some(({ suffix, since }) => {
       return own.mtimeNs > since || statusOf(file + suffix) !== undefined;
     });
-    const files = moved.map((suffix) => name + suffix).join(", ");
+    const files = moved.map(({ suffix }) => name + suffix).join(", ");
     const what = `${file}: import --force or restore ended before it replaced the database`;
     if (moved.length > 0 && isUsed) {
       log.error(`${what}, which was changed since: its changes from before are only in ${files}`);
     } else if (moved.length > 0) {
-      for (const suffix of moved) renameSync(kept + suffix, file + suffix);
+      for (const { suffix } of moved) renameSync(kept + suffix, file + suffix);
       rmSync(kept);
       log.warn(`${what}: ${files} moved back`);
     }

@@ -6,7 +6,6 @@
 import {
   closeSync,
   constants,
-  existsSync,
   fdatasyncSync,
   fstatSync,
   ftruncateSync,
@@ -28,6 +27,7 @@ import {
   type JournalBase,
   type JournalRecord,
 } from "./journal-format.ts";
+import { freeName } from "./free-name.ts";
 import { behindLinks } from "./sqlite/input-file.ts";
 import { syncToDisk } from "./upkeep.ts";
 
@@ -81,10 +81,7 @@ export function setJournalAside(file: string, owner?: string): string {
 }
 
 function setAside(path: string): string {
-  const name = `${path}.set-aside-${compactTime()}`;
-  let aside = name;
-  // Two within a second: neither may take the other's place.
-  for (let count = 2; existsSync(aside); count++) aside = `${name}-${count}`;
+  const aside = freeName(`${path}.set-aside-${compactTime()}`);
   renameSync(path, aside);
   return aside;
 }

@@ -3,9 +3,10 @@
  * the database, although it may have all that is left of the tree: after a full disk or an
  * interrupted copy, or when config.db was moved away without it. No C counterpart: pmxcfs loses it.
  */
-import { existsSync, renameSync, statSync, writeFileSync } from "node:fs";
+import { renameSync, statSync, writeFileSync } from "node:fs";
 import { compactTime } from "../../base/compact-time.ts";
 import type { Log } from "../../base/log.ts";
+import { freeName } from "./free-name.ts";
 import { behindLinks } from "./sqlite/input-file.ts";
 import { WAL_HEADER_BYTES } from "./sqlite/wal-frames.ts";
 
@@ -21,10 +22,7 @@ export function keepLoneWal(file: string, log: Log): void {
   if (there !== undefined && (there.size > 1 || !there.isFile())) return;
   const bytes = statSync(`${real}-wal`, { throwIfNoEntry: false })?.size ?? 0;
   if (bytes <= WAL_HEADER_BYTES) return;
-  const name = `${real}.empty-${compactTime()}`;
-  let kept = name;
-  for (let count = 2; existsSync(kept) || existsSync(`${kept}-wal`); count++)
-    kept = `${name}-${count}`;
+  const kept = freeName(`${real}.empty-${compactTime()}`, ["", "-wal"]);
   writeFileSync(kept, "", { flag: "wx", mode: 0o600 });
   renameSync(`${real}-wal`, `${kept}-wal`);
   log.error(

@@ -9,6 +9,8 @@ import { existsSync, linkSync, rmSync, statSync } from "node:fs";
 import { compactTime } from "../../base/compact-time.ts";
 import { errorText } from "../../base/error-text.ts";
 import type { Log } from "../../base/log.ts";
+import { isSameFile } from "../../platform/files.ts";
+import { freeName } from "./free-name.ts";
 import { behindLinks, InputFile } from "./sqlite/input-file.ts";
 
 const SERVED = ".served";
@@ -44,11 +46,6 @@ export function removeServedNames(file: string): void {
   } catch {
     // Read-only: the next start finds that they are the names of config.db.
   }
-}
-
-function isSameFile(one: string, other: string): boolean {
-  const [a, b] = [one, other].map((path) => statSync(path, { throwIfNoEntry: false }));
-  return a !== undefined && a.ino === b?.ino && a.dev === b.dev;
 }
 
 function open(path: string): InputFile {
@@ -115,10 +112,7 @@ export function demandOwnLog(file: string): void {
  */
 function renamedServed(file: string): string {
   const { real, wal, served, servedWal } = namesOf(file);
-  const name = `${real}.replaced-${compactTime()}`;
-  let kept = name;
-  for (let count = 2; existsSync(kept) || existsSync(`${kept}-wal`); count++)
-    kept = `${name}-${count}`;
+  const kept = freeName(`${real}.replaced-${compactTime()}`, ["", "-wal"]);
   // A kill between any two of these steps is noticed at the next start.
   linkSync(served, kept);
   // A -wal that is no longer in its place is in the database, and may be older than it.
