@@ -16,8 +16,7 @@ class RecordingFile implements Disposable {
   readonly #name: string;
   readonly #file: number;
   #lines: string[] = [];
-  /** Bytes of whole lines in the file. */
-  size = 0;
+  #size = 0;
   failure: string | undefined;
 
   constructor(name: string) {
@@ -27,6 +26,11 @@ class RecordingFile implements Disposable {
     } catch (error) {
       throw new CommandFailure(`cannot make ${name}: ${errorText(error)}`);
     }
+  }
+
+  /** Bytes of whole lines in the file. */
+  get size(): number {
+    return this.#size;
   }
 
   add(line: string): void {
@@ -40,11 +44,11 @@ class RecordingFile implements Disposable {
     if (bytes.byteLength === 0) return;
     try {
       writeFileSync(this.#file, bytes);
-      this.size += bytes.byteLength;
+      this.#size += bytes.byteLength;
     } catch (error) {
       this.failure = errorText(error);
       // With a part of a line the recording could not be replayed.
-      ftruncateSync(this.#file, this.size);
+      ftruncateSync(this.#file, this.#size);
       process.kill(process.pid, "SIGTERM");
     }
   }

@@ -90,8 +90,8 @@ export class PveFileSystem implements FileSystem {
     }
     const directory = this.#directory(parent);
     if (typeof directory === "number") return directory;
-    if (name === "..") return this.#given(directory.parent ?? directory);
-    const entry = isReachable(name) ? directory.children.get(name) : undefined;
+    if (name === "..") return this.#given(directory.entry.parent ?? directory.entry);
+    const entry = isReachable(name) ? directory.entry.children.get(name) : undefined;
     return entry === undefined ? Errno.ENOENT : this.#given(entry);
   }
 
@@ -270,17 +270,17 @@ export class PveFileSystem implements FileSystem {
     return this.#specialAt(parent, name) !== undefined;
   }
 
-  /** A directory of the tree. */
-  #directory(id: number): Entry | Errno {
+  /** A directory of the tree, and its path. */
+  #directory(id: number): { readonly entry: Entry; readonly path: string } | Errno {
     const node = this.#nodes.get(id);
     const entry = node && this.#nodes.presentOf(this.#refresh(node));
-    if (entry === undefined) return Errno.ENOENT;
-    return entry.kind === "directory" ? entry : Errno.ENOTDIR;
+    if (node === undefined || entry === undefined) return Errno.ENOENT;
+    return entry.kind === "directory" ? { entry, path: node.path } : Errno.ENOTDIR;
   }
 
   #pathAt({ parent, name }: Place): string | Errno {
     const directory = this.#directory(parent);
-    return typeof directory === "number" ? directory : join(pathOf(directory), name);
+    return typeof directory === "number" ? directory : join(directory.path, name);
   }
 
   /** Updates the path, which a rename may have changed. A removed entry keeps its last one. */

@@ -5,21 +5,18 @@
  */
 
 export class StartHold {
-  #held: Promise<void> | undefined;
-  #release: (() => void) | undefined;
+  #wait: PromiseWithResolvers<void> | undefined;
   #timer: Timer | undefined;
 
   /** Resolves at the end of the wait; undefined when nothing waits. */
   get held(): Promise<void> | undefined {
-    return this.#held;
+    return this.#wait?.promise;
   }
 
   /** From now on changes wait, for at most `ms`. */
   begin(ms: number): void {
-    if (this.#held !== undefined) return;
-    const { promise, resolve } = Promise.withResolvers<void>();
-    this.#held = promise;
-    this.#release = resolve;
+    if (this.#wait !== undefined) return;
+    this.#wait = Promise.withResolvers();
     this.#timer = setTimeout(() => this.end(), ms);
     this.#timer.unref();
   }
@@ -27,8 +24,7 @@ export class StartHold {
   /** Ends the wait; does nothing when there is none. */
   end(): void {
     clearTimeout(this.#timer);
-    this.#release?.();
-    this.#release = undefined;
-    this.#held = undefined;
+    this.#wait?.resolve();
+    this.#wait = undefined;
   }
 }
