@@ -3,7 +3,7 @@
  * by row, latencies by row, round trips over clients), and the tables.
  */
 import { escapeMarkup } from "../src/base/escape.ts";
-import { rows, type Report } from "./report.ts";
+import { type Report, rows, runsText } from "./report.ts";
 import type { Outcome } from "./run.ts";
 import type { Measured, Scenario } from "./scenario.ts";
 import type { Side } from "./target.ts";
@@ -193,7 +193,7 @@ export function html(report: Report, scenarios: readonly Scenario[]): string {
 <style>${STYLE}</style></head><body>
 <h1>Benchmark of ${report.taken}</h1>
 <p>${legend.join(", ")}. The floor is a server that never sleeps and checks nothing: no server is
-faster on this machine. Medians of ${report.rounds} alternated runs.</p>
+faster on this machine. Medians of ${runsText(outcomes)} alternated runs.</p>
 <ul>${machine.join("")}</ul>
 <h2>Round trips per second</h2>${throughput(outcomes)}
 <h2>Latencies: p50, p99, p99.9, worst</h2>${latencies(outcomes)}

@@ -148,9 +148,8 @@ async function main(): Promise<number> {
     console.log(`${textTable(outcome, scenario.goals ?? [])}\n`);
   }
   console.log(`round trips per second, ours to C's\n${plot(outcomes)}`);
-  const { rounds } = effort();
   const taken = new Date().toISOString().slice(0, 10);
-  const report: Report = { machine: machine(), taken, rounds, outcomes: merged(outcomes) };
+  const report: Report = { machine: machine(), taken, outcomes: merged(outcomes) };
   mkdirSync(dirname(options.out), { recursive: true });
   writeFileSync(options.out, `${JSON.stringify(report, undefined, 1)}\n`);
   if (options.results) {

@@ -67,17 +67,22 @@ async function startBeside(
   return beside;
 }
 
-function summarise(scenario: LoadScenario, load: LoadResult, { cpuNs }: Cost): Measured {
+/** The round trips of a load and their times. Throws if one was not answered; `what`: the load. */
+export function roundTripsOf(what: string, load: LoadResult): Measured {
   if (load.errors + load.mismatches > 0 || load.requests === 0) {
-    throw new Error(`${scenario.name}: ${JSON.stringify(load)}`);
+    throw new Error(`${what}: ${JSON.stringify(load)}`);
   }
-  const measured: Measured = {
+  return {
     perSecond: load.per_second,
     p50: load.p50_ns,
     p99: load.p99_ns,
     p999: load.p999_ns,
     max: load.max_ns,
   };
+}
+
+function summarise(scenario: LoadScenario, load: LoadResult, { cpuNs }: Cost): Measured {
+  const measured = roundTripsOf(scenario.name, load);
   if (scenario.flags.includes("--connects")) measured.cpuUsPerConnect = cpuNs / load.requests / 1e3;
   // A second load that floods uses the CPU of the server as well.
   else if (scenario.beside?.includes("--idle") ?? true)

@@ -6,7 +6,7 @@
 import { native } from "../test/support/native.ts";
 import { PrivateNode } from "../test/support/private-node.ts";
 import type { LoadResult } from "../test/support/qb-load.ts";
-import type { Effort } from "./measure.ts";
+import { type Effort, roundTripsOf } from "./measure.ts";
 import { costSince, costsOf } from "./process.ts";
 import type { Measured, MountScenario } from "./scenario.ts";
 import type { TaskSide } from "./target.ts";
@@ -52,7 +52,7 @@ export class ServedNode implements AsyncDisposable {
       const served = new ServedNode(node, await node.sh("cat /run/pve-cluster.pid"));
       const { guests, prepare } = scenario;
       if (guests !== undefined) fillTree(node.path("/etc/pve"), NODE, guests);
-      if (prepare !== undefined) await served.#ask(prepare, ["--requests", "1"]);
+      if (prepare !== undefined) await served.#askOnce(prepare);
       return served;
     } catch (error) {
       await node[Symbol.asyncDispose]();
@@ -62,7 +62,7 @@ export class ServedNode implements AsyncDisposable {
 
   /** Bytes of the answer to the scenario's request. */
   async answerBytes({ flags = GET_FS_VERSION }: MountScenario): Promise<number> {
-    return (await this.#ask(flags, ["--requests", "1"])).answer_bytes;
+    return (await this.#askOnce(flags)).answer_bytes;
   }
 
   async measure(scenario: MountScenario, { loadMs }: Effort): Promise<Measured> {
@@ -89,9 +89,13 @@ export class ServedNode implements AsyncDisposable {
 
   async #roundTrips(flags: readonly string[], ms: number): Promise<Measured & { count: number }> {
     const load = await this.#ask(flags, ["--ms", String(ms)], ms);
-    const { requests, per_second: perSecond, ...times } = load;
-    const { p50_ns: p50, p99_ns: p99, p999_ns: p999, max_ns: max } = times;
-    return { perSecond, p50, p99, p999, max, count: requests };
+    return { ...roundTripsOf(flags.join(" "), load), count: load.requests };
+  }
+
+  async #askOnce(flags: readonly string[]): Promise<LoadResult> {
+    const load = await this.#ask(flags, ["--requests", "1"]);
+    roundTripsOf(flags.join(" "), load);
+    return load;
   }
 
   /** Runs qb-load in the node. */
@@ -99,9 +103,7 @@ export class ServedNode implements AsyncDisposable {
     const words = [native("qb-load"), "pve2", ...flags, ...amount];
     const { stdout, stderr } = await this.#node.run(words, ms + 30_000);
     if (stdout === "") throw new Error(`${words.join(" ")}: ${stderr}`);
-    const load = JSON.parse(stdout) as LoadResult;
-    if (load.errors + load.mismatches === 0) return load;
-    throw new Error(`${words.join(" ")}: ${stdout}`);
+    return JSON.parse(stdout) as LoadResult;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

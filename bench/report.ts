@@ -6,7 +6,6 @@ import type { Goal, Metric, Scenario } from "./scenario.ts";
 export interface Report {
   readonly machine: Readonly<Record<string, string>>;
   readonly taken: string;
-  readonly rounds: number;
   readonly outcomes: readonly Outcome[];
 }
 
@@ -140,6 +139,13 @@ export function plot(outcomes: readonly Outcome[]): string {
   return bars.map(([name, bar]) => `${name.padEnd(width)} |${bar}`).join("\n");
 }
 
+/** How many runs the rows had: `3`, or `3 to 7`. */
+export function runsText(outcomes: readonly Outcome[]): string {
+  const counts = outcomes.map(({ runs }) => runs.ours.length);
+  const [least, most] = [Math.min(...counts), Math.max(...counts)];
+  return least === most ? `${least}` : `${least} to ${most}`;
+}
+
 /** The content of bench/RESULTS.md. */
 export function markdown(report: Report, scenarios: readonly Scenario[]): string {
   const goalsOf = (name: string) => scenarios.find((each) => each.name === name)?.goals ?? [];
@@ -155,7 +161,7 @@ export function markdown(report: Report, scenarios: readonly Scenario[]): string
     "Written by `bun run bench`; C is a server of test/native on libqb, in the same run, with the",
     "same C clients; the floor never sleeps, checks nothing and sends answers of the same size:",
     "no server is faster on this machine. In rows of the mount, C is the C server of --c-server.",
-    `Medians of ${report.rounds} alternated runs.\n`,
+    `Medians of ${runsText(report.outcomes)} alternated runs.\n`,
     ...machine,
     `- taken: ${report.taken}\n`,
     `## Round trips per second, ours to C's\n\n\`\`\`\n${plot(report.outcomes)}\n\`\`\`\n`,

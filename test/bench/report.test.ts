@@ -64,7 +64,6 @@ test("the HTML page loads nothing else, and has every row", () => {
   const report = {
     machine: { cpu: '<2> x "A"' },
     taken: "2026-01-01",
-    rounds: 1,
     outcomes: [core],
   };
   const page = html(report, SCENARIOS);

@@ -1,10 +1,9 @@
 /** A group's service over a connection to corosync that is played by the test. */
 import { spyOn } from "bun:test";
 import { type Log, silentLog } from "../../src/base/log.ts";
-import type { Steps } from "../../src/base/steps.ts";
 import { type CpgCallbacks, CpgGroup } from "../../src/corosync/cpg.ts";
 import { CsError } from "../../src/corosync/cs-error.ts";
-import type { Application, Comparison } from "../../src/pmxcfs/replication/application.ts";
+import type { Application } from "../../src/pmxcfs/replication/application.ts";
 import type { Member } from "../../src/pmxcfs/replication/events.ts";
 import { Dfsm } from "../../src/pmxcfs/replication/machine.ts";
 import {
@@ -14,6 +13,7 @@ import {
   Type,
 } from "../../src/pmxcfs/replication/message.ts";
 import { GroupService } from "../../src/pmxcfs/replication/services/group-service.ts";
+import { IDLE } from "./idle-application.ts";
 
 /** A connection to corosync that answers each join with `joined`. */
 export class FakeCpg {
@@ -61,26 +61,6 @@ export class FakeCpg {
   }
 }
 
-const application: Application = {
-  tag: "notes",
-  protocol: 1,
-  whileSyncing: "notes wait",
-  apply: () => ({ result: 0 }),
-  membersChanged() {},
-  state: () => new Uint8Array(1),
-  // oxlint-disable-next-line require-yield -- the test takes no time
-  *compare(states): Steps<Comparison> {
-    return { synced: states.map(() => true) };
-  },
-  keepUpdate: () => undefined,
-  // oxlint-disable-next-line require-yield -- the test takes no time
-  *commit(): Steps<undefined> {
-    return undefined;
-  },
-  dropSync() {},
-  synced: () => [],
-};
-
 export async function nothing(): Promise<void> {
   await Promise.resolve();
 }
@@ -90,7 +70,7 @@ export function serviceOver(
   cpg: FakeCpg,
   beforeJoin: () => Promise<void>,
   log: Log = silentLog,
-  apply: Application["apply"] = application.apply,
+  apply: Application["apply"] = IDLE.apply,
 ) {
   const callbacks: CpgCallbacks[] = [];
   spyOn(CpgGroup, "connect").mockImplementation(async (_group, given) => {
@@ -103,7 +83,7 @@ export function serviceOver(
     log,
     machineOf: (self) => {
       const startedAt = { seconds: 0, ms: 0 };
-      return new Dfsm({ self, application: { ...application, apply }, startedAt });
+      return new Dfsm({ self, application: { ...IDLE, apply }, startedAt });
     },
     beforeEvent: () => {},
     beforeConfchg: async () => {

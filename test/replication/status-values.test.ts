@@ -5,13 +5,13 @@ import { expect, test } from "bun:test";
 import type { CpgGroup } from "../../src/corosync/cpg.ts";
 import { CsError } from "../../src/corosync/cs-error.ts";
 import { CPG_PIECE_BYTES } from "../../src/corosync/layouts.ts";
-import type { Application } from "../../src/pmxcfs/replication/application.ts";
 import type { Instant } from "../../src/pmxcfs/replication/events.ts";
 import { Dfsm } from "../../src/pmxcfs/replication/machine.ts";
 import { decodeNormal } from "../../src/pmxcfs/replication/message.ts";
 import { GroupSender } from "../../src/pmxcfs/replication/services/group-sender.ts";
 import { instantNow } from "../../src/pmxcfs/replication/services/group-service.ts";
 import { MemoryRows } from "../../src/pmxcfs/store/row-writer.ts";
+import { IDLE } from "./idle-application.ts";
 import { logOf, unequalKeys } from "./simulator/checks.ts";
 import { Network, type Station } from "./simulator/network.ts";
 import { Random } from "./simulator/random.ts";
@@ -181,27 +181,6 @@ test("the last value of each key, and each log entry, reach all nodes after any 
   expect(found).toEqual([]);
 });
 
-/** A member alone, with nothing to apply. */
-const alone: Application = {
-  tag: "notes",
-  protocol: 0,
-  whileSyncing: "notes wait",
-  apply: () => ({ result: 0 }),
-  membersChanged() {},
-  state: () => new Uint8Array(1),
-  // oxlint-disable-next-line require-yield -- the test takes no time
-  *compare() {
-    return { synced: [true] };
-  },
-  keepUpdate: () => undefined,
-  // oxlint-disable-next-line require-yield -- the test takes no time
-  *commit() {
-    return undefined;
-  },
-  dropSync() {},
-  synced: () => [],
-};
-
 /** A connection that refuses messages at random, the whole one or a fragment in the middle. */
 class RefusingCpg {
   /** The last text of each key that it accepted. */
@@ -243,7 +222,11 @@ test("a value that waits is sent without another event, also behind a large mess
   for (let seed = 1; seed <= 40; seed++) {
     const random = new Random(seed);
     const self = { nodeid: 1, pid: 1 };
-    const machine = new Dfsm({ self, application: alone, startedAt: instantNow() });
+    const machine = new Dfsm({
+      self,
+      application: { ...IDLE, protocol: 0 },
+      startedAt: instantNow(),
+    });
     machine.confchg({ members: [self], joined: [self], left: [] }, instantNow());
     const cpg = new RefusingCpg(random);
     using sender = new GroupSender({
