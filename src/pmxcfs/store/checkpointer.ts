@@ -8,7 +8,7 @@
  * therefore wait during a checkpoint that truncates it (`writersWait`). They also wait when they
  * have added 16 MiB since a checkpoint began, as on a disk whose fsync takes seconds: in C the
  * change itself checkpoints, so that none is faster than the disk. The log names a reader that
- * keeps even a waiting WAL from being emptied.
+ * keeps the WAL from being emptied although changes wait.
  */
 import { statSync } from "node:fs";
 import { commandOf } from "../../platform/processes.ts";
@@ -38,8 +38,8 @@ export const CheckpointLimits = {
   /** Pause after a checkpoint that failed or left pages in the WAL. */
   retryMs: 1_000,
   /**
-   * Changes wait during the checkpoint of a longer WAL, and when they have added so much to it
-   * during a checkpoint; one that is not emptied is logged.
+   * Changes wait during the checkpoint of a longer WAL, and when they have added so much during any
+   * checkpoint. A longer WAL that is not emptied is logged.
    */
   longWalBytes: 16 * MIB,
   /** A longer WAL is truncated once all its pages are in config.db. */

@@ -120,7 +120,10 @@ export interface RowWriter extends Disposable {
   /** Keeps a copy of the database, with all changes, under a name with `reason` in it; in steps. */
   keepCopy(reason: string): Steps<KeptCopy>;
 
-  /** EBUSY, because what was committed must first be moved on disk: it ends without others. */
+  /**
+   * True while `commit` returns EBUSY because a checkpoint must end first (checkpointer.ts), and not
+   * because another process is writing.
+   */
   readonly isEmptying: boolean;
 
   /** Undefined without a database. */

@@ -1,7 +1,7 @@
 /**
  * Changes wait after a server has taken over a mount: the processes in it notice no restart, and a
- * change of theirs must not fail because quorum and the group are not known yet. Without corosync,
- * or without quorum, they fail as ever when the wait has ended.
+ * change of theirs must not fail because quorum and the group are not known yet. If there is no
+ * quorum when the wait ends, they fail then.
  */
 
 export class StartHold {
