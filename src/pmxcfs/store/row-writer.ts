@@ -121,7 +121,7 @@ export interface RowWriter extends Disposable {
   keepCopy(reason: string): Steps<KeptCopy>;
 
   /**
-   * True while `commit` returns EBUSY because a checkpoint must end first (checkpointer.ts), and not
+   * True while `commit` returns EBUSY because a checkpoint must end first (checkpointer.ts), not
    * because another process is writing.
    */
   readonly isEmptying: boolean;
