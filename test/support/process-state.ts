@@ -19,7 +19,7 @@ export function isRunning(pid: number): boolean {
 }
 
 /** True if all threads of a process have stopped, or it has ended. */
-function isStopped(pid: number): boolean {
+export function isStopped(pid: number): boolean {
   try {
     const threads = readdirSync(`/proc/${pid}/task`);
     return threads.every((thread) => "TtZX".includes(stateOf(`/proc/${pid}/task/${thread}`)));

@@ -105,14 +105,7 @@ export class ClusterNode {
 
   /** Starts a command in this node. */
   start(command: readonly string[], env: Record<string, string> = {}): NodeProcess {
-    return new NodeProcess(
-      Bun.spawn(this.holder.enter(command), {
-        env: { ...process.env, ...env },
-        stdin: "ignore",
-        stdout: "pipe",
-        stderr: "pipe",
-      }),
-    );
+    return new NodeProcess(this.holder.start(command, { stdin: "ignore", env }));
   }
 
   /** Pid of this node's running corosync in this host's namespace. */
@@ -166,7 +159,7 @@ export class TestCluster implements AsyncDisposable {
       `ip link add br${id} type bridge stp_state 0 forward_delay 0`,
       `ip link set br${id} up`,
     ]);
-    const cables = await Holder.start(bridges.join("\n"));
+    const cables = await Holder.make(bridges.join("\n"));
     const nodes: ClusterNode[] = [];
     const cluster = new TestCluster(cables, nodes);
     try {
@@ -216,7 +209,7 @@ export class TestCluster implements AsyncDisposable {
 
   async #node(id: number, count: number, options: ClusterOptions): Promise<ClusterNode> {
     const name = `n${id}`;
-    const holder = await Holder.start(setUpOf(name, count));
+    const holder = await Holder.make(setUpOf(name, count));
     cable(this.#switch, `link add port${id} type veth peer name eth0 netns ${holder.pid}`);
     cable(this.#switch, `link set port${id} master br1 up`);
     for (const words of [`addr add ${addressOf(id)}/24 dev eth0`, "link set eth0 up"]) {

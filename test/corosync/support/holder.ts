@@ -12,15 +12,25 @@ export interface Ran {
   readonly stderr: string;
 }
 
+/** How a command inside is started. */
+export interface StartOptions<In extends "ignore" | "pipe"> {
+  readonly stdin: In;
+  readonly cwd?: string;
+  /** In addition to our own. */
+  readonly env?: Readonly<Record<string, string>>;
+}
+
 export class Holder implements AsyncDisposable {
   readonly #process: Bun.Subprocess<"pipe", "pipe", "pipe">;
+  /** Those of `nsenter` that run. */
+  readonly #entered = new Set<Bun.Subprocess>();
 
   private constructor(process: Bun.Subprocess<"pipe", "pipe", "pipe">) {
     this.#process = process;
   }
 
   /** Makes the namespaces and runs the shell script `setUp` as their first process. */
-  static async start(setUp: string): Promise<Holder> {
+  static async make(setUp: string): Promise<Holder> {
     const script = `set -e\n${setUp}\necho ready\nexec cat >/dev/null`;
     const flags = ["--net", "--mount", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc"];
     const child = Bun.spawn(["unshare", ...flags, "--propagation", "private", "sh", "-c", script], {
@@ -46,10 +56,22 @@ export class Holder implements AsyncDisposable {
     return `/proc/${this.pid}/root${file}`;
   }
 
-  /** A command that runs `command` inside. */
-  enter(command: readonly string[]): string[] {
-    const own = `/proc/${this.pid}/ns/pid_for_children`;
-    return ["nsenter", "-t", `${this.pid}`, "-n", "-m", "-u", `--pid=${own}`, "--", ...command];
+  /** Starts a command inside, by `nsenter`, which ends with it. */
+  start<In extends "ignore" | "pipe">(
+    command: readonly string[],
+    { stdin, cwd, env }: StartOptions<In>,
+  ): Bun.Subprocess<In, "pipe", "pipe"> {
+    const spaces = ["-n", "-m", "-u", `--pid=/proc/${this.pid}/ns/pid_for_children`];
+    const child = Bun.spawn(["nsenter", "-t", `${this.pid}`, ...spaces, "--", ...command], {
+      env: { ...process.env, ...env },
+      stdin,
+      stdout: "pipe",
+      stderr: "pipe",
+      ...(cwd === undefined ? {} : { cwd }),
+    });
+    this.#entered.add(child);
+    void child.exited.then(() => this.#entered.delete(child));
+    return child;
   }
 
   /** A command that runs `command` only in its network namespace, with this host's pids. */
@@ -59,12 +81,7 @@ export class Holder implements AsyncDisposable {
 
   /** Runs a command inside and waits for its end. */
   async run(command: readonly string[], env: Record<string, string> = {}): Promise<Ran> {
-    const child = Bun.spawn(this.enter(command), {
-      env: { ...process.env, ...env },
-      stdin: "ignore",
-      stdout: "pipe",
-      stderr: "pipe",
-    });
+    const child = this.start(command, { stdin: "ignore", env });
     const [stdout, stderr, exitCode] = await Promise.all([
       child.stdout.text(),
       child.stderr.text(),
@@ -73,9 +90,16 @@ export class Holder implements AsyncDisposable {
     return { exitCode, stdout, stderr };
   }
 
+  /** Waits for the end of all processes inside. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#process.kill("SIGKILL");
     await this.#process.exited;
+    const isEmpty = (): boolean => {
+      // One that was stopped with its process does not see that end.
+      for (const nsenter of this.#entered) nsenter.kill("SIGCONT");
+      return this.#entered.size === 0;
+    };
+    await eventually("the end of all processes inside", isEmpty);
   }
 }
 

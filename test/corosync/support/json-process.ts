@@ -27,12 +27,8 @@ export class JsonProcess<C extends { readonly op: string }> implements AsyncDisp
   /** Starts the program of that name in test/corosync/servers in a node. */
   constructor(node: ClusterNode, script: string, ...words: readonly string[]) {
     const path = join(REPOSITORY, "test", "corosync", "servers", `${script}.ts`);
-    this.#child = Bun.spawn(node.holder.enter([process.execPath, path, ...words]), {
-      cwd: REPOSITORY,
-      stdin: "pipe",
-      stdout: "pipe",
-      stderr: "pipe",
-    });
+    const command = [process.execPath, path, ...words];
+    this.#child = node.holder.start(command, { cwd: REPOSITORY, stdin: "pipe" });
     void this.#readEvents();
     void this.#readLog();
   }
