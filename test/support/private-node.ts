@@ -5,6 +5,7 @@
  */
 import { Collected } from "../../src/platform/command.ts";
 import { join } from "node:path";
+import { Entered } from "./entered.ts";
 import { eventually } from "./eventually.ts";
 import { REPOSITORY } from "./native.ts";
 
@@ -66,6 +67,7 @@ export interface Running {
 export class PrivateNode implements AsyncDisposable {
   readonly #holder: Bun.Subprocess<"ignore", "pipe", "pipe">;
   readonly #pid: number;
+  readonly #entered = new Entered();
 
   private constructor(holder: Bun.Subprocess<"ignore", "pipe", "pipe">, pid: number) {
     this.#holder = holder;
@@ -121,6 +123,7 @@ export class PrivateNode implements AsyncDisposable {
   spawn(words: readonly string[]): Running {
     const stdio = { stdin: "ignore", stdout: "pipe", stderr: "pipe" } as const;
     const child = Bun.spawn(this.command(words), stdio);
+    this.#entered.add(child);
     const [stdout, stderr] = [new Collected(child.stdout), new Collected(child.stderr)];
     return { child, stdout, stderr, output: () => stdout.text + stderr.text };
   }
@@ -144,5 +147,6 @@ export class PrivateNode implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#holder.kill("SIGKILL");
     await this.#holder.exited;
+    await this.#entered.ended();
   }
 }

@@ -4,6 +4,7 @@
  * removes all processes, mounts and interfaces in it.
  */
 import { readFileSync } from "node:fs";
+import { Entered } from "../../support/entered.ts";
 import { eventually } from "../../support/eventually.ts";
 
 export interface Ran {
@@ -22,8 +23,7 @@ export interface StartOptions<In extends "ignore" | "pipe"> {
 
 export class Holder implements AsyncDisposable {
   readonly #process: Bun.Subprocess<"pipe", "pipe", "pipe">;
-  /** Those of `nsenter` that run. */
-  readonly #entered = new Set<Bun.Subprocess>();
+  readonly #entered = new Entered();
 
   private constructor(process: Bun.Subprocess<"pipe", "pipe", "pipe">) {
     this.#process = process;
@@ -70,7 +70,6 @@ export class Holder implements AsyncDisposable {
       ...(cwd === undefined ? {} : { cwd }),
     });
     this.#entered.add(child);
-    void child.exited.then(() => this.#entered.delete(child));
     return child;
   }
 
@@ -94,12 +93,7 @@ export class Holder implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#process.kill("SIGKILL");
     await this.#process.exited;
-    const isEmpty = (): boolean => {
-      // One that was stopped with its process does not see that end.
-      for (const nsenter of this.#entered) nsenter.kill("SIGCONT");
-      return this.#entered.size === 0;
-    };
-    await eventually("the end of all processes inside", isEmpty);
+    await this.#entered.ended();
   }
 }
 
