@@ -14,6 +14,7 @@ import {
   truncateSync,
 } from "node:fs";
 import { compactTime } from "../../src/base/compact-time.ts";
+import { connectNew } from "../../src/pmxcfs/store/config-db-connection.ts";
 import { openBackend } from "../../src/pmxcfs/store/open.ts";
 import { openTree } from "../../src/pmxcfs/store/open-tree.ts";
 import { silentLog } from "../../src/base/log.ts";
@@ -346,4 +347,16 @@ test("a database that cannot be copied is kept by name at the stop, with its -wa
   expect([...again.entries()].map(({ name }) => name)).toEqual(["ours"]);
   using backend = open({ db: file });
   expect(textOf(backend.memdb.read("storage.cfg")!)).toBe("dir: local\n");
+});
+
+function fullDisk(): never {
+  throw new Error("database or disk is full");
+}
+
+test("a database that is kept by name is not removed when the next copy fails at once", () => {
+  using directory = new TempDirectory();
+  const kept = makeDb(directory);
+  const before = readFileSync(kept);
+  expect(() => connectNew(kept, "normal", fullDisk)).toThrow("file exists");
+  expect(readFileSync(kept).equals(before)).toBe(true);
 });
