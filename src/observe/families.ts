@@ -1,6 +1,6 @@
 /** The metrics of a server: names, help texts, and the source of each value. */
-import { statfsSync } from "node:fs";
 import { errnoName } from "../base/errno.ts";
+import { shmSpace } from "../ipc/options.ts";
 import type { Service } from "../ipc/service.ts";
 import { SHM } from "../shm/ring-directory.ts";
 import { buildInfo } from "../base/version.ts";
@@ -193,21 +193,14 @@ function aboutOperations(metrics: MetricRegistry, counters: RequestCounters): vo
   );
 }
 
-/** Bytes of /dev/shm; no value if it has been unmounted. */
-function sharedMemory(part: "blocks" | "bavail"): Reading {
-  try {
-    const filesystem = statfsSync(SHM);
-    return filesystem[part] * filesystem.bsize;
-  } catch {
-    return [];
-  }
-}
+/** No value for an unmounted /dev/shm, and for one without a limit. */
+const ifKnown = (bytes: number): Reading => (Number.isFinite(bytes) ? bytes : []);
 
 function aboutMemory(metrics: MetricRegistry): void {
   metrics.gauge("shm_size_bytes", `Size of ${SHM}, which holds the rings.`, () =>
-    sharedMemory("blocks"),
+    ifKnown(shmSpace().sizeBytes),
   );
-  metrics.gauge("shm_free_bytes", `Free space in ${SHM}.`, () => sharedMemory("bavail"));
+  metrics.gauge("shm_free_bytes", `Free space in ${SHM}.`, () => ifKnown(shmSpace().freeBytes));
 }
 
 function aboutReloads(

@@ -11,9 +11,11 @@ import { WWW_DATA } from "../support/identity.ts";
 import { QbClient } from "../support/qb-client.ts";
 import { echoCommand, program, serveCommand, startService } from "../support/service.ts";
 import { noRingsLeft } from "../support/shm.ts";
+import { testUnless } from "../support/unless.ts";
 
 setDefaultTimeout(60_000);
 
+const asRoot = testUnless(process.getuid?.() === 0 ? undefined : "needs root, to mount");
 let directory: string;
 
 beforeAll(() => {
@@ -63,6 +65,20 @@ test("names, units and types are Prometheus's", async () => {
   expect((await fetch("http://localhost/metrics", { unix, method: "POST" })).status).toBe(405);
   expect(await server.stop()).toBe(0);
   expect(existsSync(unix)).toBe(false);
+});
+
+asRoot("a /dev/shm without a limit has no size, and is not taken for a full one", async () => {
+  const unix = join(directory, "unlimited.sock");
+  const mount = 'mount -t tmpfs -o size=0,nr_inodes=0 tmpfs /dev/shm && exec "$@"';
+  const isolate = ["unshare", "-m", "sh", "-c", mount, "sh"];
+  await using server = await startService((name) =>
+    isolate.concat(serveCommand("--dir", directory, "--no-rrd", "--metrics", `unix:${unix}`)(name)),
+  );
+  const families = await eventually("the socket", () => scrapeOnce(unix));
+  expect(sample(families, "connections")).toBe(0);
+  expect(sample(families, "shm_size_bytes")).toBeUndefined();
+  expect(sample(families, "shm_free_bytes")).toBeUndefined();
+  expect(await server.stop()).toBe(0);
 });
 
 test("what clients did is what the metrics say", async () => {
