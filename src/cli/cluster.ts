@@ -7,6 +7,7 @@ import { errorText } from "../base/error-text.ts";
 import { escapeText, jsonText } from "../base/escape.ts";
 import { askCluster } from "../observe/ask-cluster.ts";
 import { type ClusterQuestion, clusterSocketPath } from "../observe/cluster-socket.ts";
+import { fullQueue } from "../platform/bound-socket.ts";
 import type { GroupStatus } from "../pmxcfs/replication/group-status.ts";
 import { sameEpoch } from "../pmxcfs/replication/message.ts";
 import type { ClusterStatus } from "../pmxcfs/replication/services/cluster.ts";
@@ -43,9 +44,8 @@ async function* ask(
     yield* askCluster(path, question, signal);
   } catch (error) {
     if (signal?.aborted === true) return;
-    throw new CommandFailure(
-      `${path}: ${errorText(error)}: is a server of ours running, with a cluster?`,
-    );
+    const what = `${errorText(error)}: is a server of ours running, with a cluster?`;
+    throw new CommandFailure(`${path}: ${fullQueue(path, error) ?? what}`);
   }
 }
 

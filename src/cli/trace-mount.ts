@@ -4,6 +4,7 @@ import { escapeText } from "../base/escape.ts";
 import { type TracedOperation, tracePathOf } from "../daemon/node/trace-socket.ts";
 import { Opcode } from "../fuse/opcodes.ts";
 import { statusPath } from "../observe/status.ts";
+import { fullQueue } from "../platform/bound-socket.ts";
 import { commandOf } from "../platform/processes.ts";
 import { stopRequested } from "../platform/signals.ts";
 import { ClosedOutput, CommandFailure, UsageFailure } from "./failure.ts";
@@ -89,10 +90,9 @@ export async function traceMount(options: MountTraceOptions): Promise<void> {
   let socket: Socket;
   try {
     socket = await Bun.connect({ unix: path, socket: { data: show, close, error: close } });
-  } catch {
-    throw new CommandFailure(
-      `cannot trace at ${path}: is "${options.upstream}" a server with a mount, and are you root?`,
-    );
+  } catch (error) {
+    const what = `is "${options.upstream}" a server with a mount, and are you root?`;
+    throw new CommandFailure(`cannot trace at ${path}: ${fullQueue(path, error) ?? what}`);
   }
   const signal = await Promise.race([ended, stopRequested()]);
   socket.terminate();

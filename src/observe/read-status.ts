@@ -1,6 +1,6 @@
 /** Asks a running server for its status: connects to its socket and reads until it closes. */
 import { connect } from "node:net";
-import { isBound } from "../platform/bound-socket.ts";
+import { fullQueue } from "../platform/bound-socket.ts";
 import { STATUS_SCHEMA_VERSION, type StatusDocument } from "./status.ts";
 
 /** A server that takes longer hangs. */
@@ -14,9 +14,6 @@ const REASONS: Readonly<Record<string, string>> = {
   ECONNREFUSED: "no process listens: the server that made the socket has ended",
   EACCES: "only root and the server's user may read the status",
 };
-
-/** With a listener, the errno of a full queue of connections (bound-socket.ts). */
-const QUEUE_FULL = "the server hangs or is stopped: its queue of connections is full";
 
 function receive(path: string, timeoutMs: number): Promise<string> {
   const { promise, resolve, reject } = Promise.withResolvers<string>();
@@ -53,8 +50,7 @@ export async function readStatus(
     text = await receive(path, timeoutMs);
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
-    const isFull = code === "ECONNREFUSED" && isBound(path);
-    return `${path}: ${isFull ? QUEUE_FULL : (REASONS[code ?? ""] ?? message)}`;
+    return `${path}: ${fullQueue(path, error) ?? REASONS[code ?? ""] ?? message}`;
   }
   const document = parse(text);
   if (document === undefined) return `${path}: the answer is not from a server of ours`;

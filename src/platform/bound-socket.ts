@@ -15,3 +15,9 @@ export function isBound(path: string): boolean {
   const result = shim.shim_notify(cText(path), cText(""));
   return result !== Errno.ECONNREFUSED && result !== Errno.ENOENT;
 }
+
+/** The reason if a connect to `path` failed with `error` because too many others wait there. */
+export function fullQueue(path: string, error: unknown): string | undefined {
+  if ((error as NodeJS.ErrnoException).code !== "ECONNREFUSED" || !isBound(path)) return undefined;
+  return "the server hangs or is stopped: its queue of connections is full";
+}
