@@ -198,6 +198,28 @@ describe("two members", () => {
     expect(machine.status(at(5000)).missing).toEqual([B]);
   });
 
+  test("log a silent member also while another one leaves and joins every three seconds", () => {
+    const { machine } = machineOf(A);
+    const C: Member = { nodeid: 3, pid: 300 };
+    const change3s = (now: Instant, joins: boolean): void => {
+      machine.confchg(joins ? change([A, B, C], [C]) : change([A, B]), now);
+      for (const bytes of drain(machine, now)) machine.deliver(A, bytes, now);
+      for (const bytes of drain(machine, now)) machine.deliver(A, bytes, now);
+      const { epoch } = machine.status(now);
+      const state = { type: Type.state, epoch, body: new Uint8Array([1]) };
+      if (joins) machine.deliver(C, encodeControl({ protocol: 1, time: 0 }, state), now);
+    };
+    const lines: string[] = [];
+    for (let second = 0; second < 16; second++) {
+      const now = at(1000 * second);
+      if (second % 3 === 0) change3s(now, second % 2 === 0);
+      const effects = machine.tick(at(now.ms + 500));
+      lines.push(...effects.flatMap((effect) => (effect.kind === "log" ? [effect.text] : [])));
+    }
+    const waits = "for the state of 2/200: until it arrives, notes wait";
+    expect(lines).toEqual([`has waited 5 s ${waits}`, `has waited 15 s ${waits}`]);
+  });
+
   test("log what waits for a silent member that is in the quorum", () => {
     const { machine } = machineOf(B);
     machine.confchg(change([A, B], [B]), at(0));

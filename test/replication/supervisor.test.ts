@@ -1,5 +1,6 @@
 /** The loop that keeps the services of corosync up, over services that the test ends. */
 import { describe, expect, spyOn, test } from "bun:test";
+import { everySecond } from "../../src/base/heartbeat.ts";
 import { type Log, silentLog } from "../../src/base/log.ts";
 import { CsError, CsFailure } from "../../src/corosync/cs-error.ts";
 import { type ClusterService, Supervisor } from "../../src/pmxcfs/replication/services/service.ts";
@@ -52,6 +53,20 @@ describe("the supervisor", () => {
     supervisor.tryUntilConnected();
     await eventually("it is started again", () => first?.starts === 2);
     expect(services[1]?.starts).toBe(1);
+    await supervisor.stop();
+  });
+
+  test("lets what came while the process was stopped be read before it checks deadlines", async () => {
+    const service = new FakeService();
+    const supervisor = new Supervisor([service], silentLog);
+    supervisor.start();
+    const beats: number[] = [];
+    using _after = everySecond(() => beats.push(service.ticks));
+    await eventually("a tick", () => beats.length === 1);
+    const now = performance.now.bind(performance);
+    using _later = spyOn(performance, "now").mockImplementation(() => now() + 40_000);
+    await eventually("three more seconds", () => beats.length >= 4, 60_000);
+    expect(beats.slice(0, 4)).toEqual([1, 1, 2, 3]);
     await supervisor.stop();
   });
 

@@ -69,14 +69,22 @@ function missingMembers({ mode, roster }: GroupFacts): Member[] {
 const FIRST_LINE_MS = 5000;
 const LINE_MS = 10_000;
 
-/** Makes log lines about a stalled synchronisation: which member it waits for, and how long. */
+/** A member that was missing at each look. */
+interface Silent {
+  readonly since: number;
+  nextAt: number;
+}
+
+/**
+ * Makes log lines about a stalled synchronisation: which member it waits for, and how long, also
+ * through synchronisations that others begin anew by leaving and joining.
+ */
 export class StallReport {
   readonly #consequence: string;
   readonly #nameOf: (nodeid: number) => string | undefined;
   #view: ReadonlySet<number> | undefined;
-  #mode: Mode | undefined;
-  #modeSince = 0;
-  #nextAt = 0;
+  /** By mode and member. */
+  #silent: ReadonlyMap<string, Silent> = new Map();
 
   /** `consequence`: what waits meanwhile, as in `no write is answered`. */
   constructor(consequence: string, nameOf?: (nodeid: number) => string | undefined) {
@@ -88,18 +96,21 @@ export class StallReport {
     this.#view = new Set(nodeids);
   }
 
-  /** Log lines that are due now. */
+  /** Log lines that are due now. To be called once a second. */
   lines(facts: GroupFacts, at: Instant): string[] {
-    if (facts.mode !== this.#mode || facts.modeSince !== this.#modeSince) {
-      this.#mode = facts.mode;
-      this.#modeSince = facts.modeSince;
-      this.#nextAt = facts.modeSince + FIRST_LINE_MS;
+    const silent = new Map<string, Silent>();
+    const due: string[] = [];
+    for (const member of missingMembers(facts)) {
+      const key = `${facts.mode} ${memberText(member)}`;
+      const since = facts.modeSince;
+      const known = this.#silent.get(key) ?? { since, nextAt: since + FIRST_LINE_MS };
+      silent.set(key, known);
+      if (at.ms < known.nextAt) continue;
+      known.nextAt = at.ms + LINE_MS;
+      due.push(this.#line(member, Math.floor((at.ms - known.since) / 1000), facts));
     }
-    const missing = missingMembers(facts);
-    if (missing.length === 0 || at.ms < this.#nextAt) return [];
-    this.#nextAt = at.ms + LINE_MS;
-    const seconds = Math.floor((at.ms - facts.modeSince) / 1000);
-    return missing.map((member) => this.#line(member, seconds, facts));
+    this.#silent = silent;
+    return due;
   }
 
   #line(member: Member, seconds: number, facts: GroupFacts): string {

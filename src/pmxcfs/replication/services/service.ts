@@ -13,6 +13,8 @@ import { CsError, csErrorName, type CsFailure } from "../../../corosync/cs-error
 
 /** Pause between two tries of one service. */
 const RETRY_MS = 500;
+/** If a tick comes so late, the process was stopped meanwhile, or its machine was. */
+const STOPPED_MS = 5000;
 /** A start may take this long before the next service is started. */
 const START_MS = 1000;
 
@@ -46,6 +48,8 @@ interface Supervised {
 export class Supervisor {
   readonly #services: readonly Supervised[];
   #ticks: Disposable | undefined;
+  #tickedMs = performance.now();
+  #wasStopped = false;
   /** Undefined while all services are connected. */
   #tries: Timer | undefined;
   #stopped = false;
@@ -66,9 +70,19 @@ export class Supervisor {
   start(): void {
     void this.#startAll();
     this.tryUntilConnected();
-    this.#ticks = everySecond(() => {
-      for (const { service } of this.#services) service.tick();
-    });
+    this.#ticks = everySecond(() => this.#tick());
+  }
+
+  /**
+   * After a stop, what came meanwhile is read first: the answers of changes whose deadline is over
+   * may be in it, and the messages of members that would be called mute.
+   */
+  #tick(): void {
+    const nowMs = performance.now();
+    this.#wasStopped = !this.#wasStopped && nowMs - this.#tickedMs > STOPPED_MS;
+    this.#tickedMs = nowMs;
+    if (this.#wasStopped) return;
+    for (const { service } of this.#services) service.tick();
   }
 
   /** Starts what is not connected. To be called when a service has lost its connection. */
