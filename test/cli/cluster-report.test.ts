@@ -27,7 +27,7 @@ function problems(group: "dcdb" | "status", mode: GroupStatus["mode"]): readonly
     updateBytes: 0,
     largestUpdate: 0,
     members: [],
-    missing: [{ nodeid: 2, pid: 200 }],
+    missing: [{ nodeid: 2, pid: 200, silentMs: 9000 }],
     queued: 0,
     queuedBytes: 0,
     sending: {

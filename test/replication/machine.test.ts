@@ -1,57 +1,9 @@
 // The machine alone, with a minimal application: modes, epochs, queues, sends and waiters.
 import { describe, expect, test } from "bun:test";
 import { Errno } from "../../src/base/errno.ts";
-import type { Steps } from "../../src/base/steps.ts";
-import type { Application, Comparison } from "../../src/pmxcfs/replication/application.ts";
-import type { Effect, Instant, Member } from "../../src/pmxcfs/replication/events.ts";
-import { Dfsm } from "../../src/pmxcfs/replication/machine.ts";
+import type { Effect, Member } from "../../src/pmxcfs/replication/events.ts";
 import { encodeControl, encodeNormal, Type } from "../../src/pmxcfs/replication/message.ts";
-
-const A: Member = { nodeid: 1, pid: 100 };
-const B: Member = { nodeid: 2, pid: 200 };
-const at = (ms: number): Instant => ({ seconds: 1_700_000_000 + Math.floor(ms / 1000), ms });
-const change = (members: Member[], joined: Member[] = []) => ({ members, joined, left: [] });
-
-/** Applies a message by recording it; every member is always synced. */
-class Notes implements Application {
-  readonly tag = "notes";
-  readonly protocol = 1;
-  readonly whileSyncing = "notes wait";
-  readonly applied: string[] = [];
-  apply({ body }: { body: Buffer }) {
-    this.applied.push(body.toString());
-    return { result: body.length };
-  }
-  membersChanged() {}
-  state = () => new Uint8Array([1]);
-  /** The result of each comparison; every member is synced unless given. */
-  comparison: Comparison | undefined;
-  /** False: the commit does not end. */
-  mayCommit = true;
-  commits = { begun: 0, ended: 0, done: 0 };
-  *compare(states: readonly unknown[]): Steps<Comparison> {
-    yield undefined;
-    return this.comparison ?? { synced: states.map(() => true) };
-  }
-  keepUpdate = () => undefined;
-  *commit(): Steps<undefined> {
-    this.commits.begun++;
-    try {
-      while (!this.mayCommit) yield undefined;
-      this.commits.done++;
-      return undefined;
-    } finally {
-      this.commits.ended++;
-    }
-  }
-  dropSync() {}
-  synced = () => [];
-}
-
-function machineOf(self: Member) {
-  const notes = new Notes();
-  return { notes, machine: new Dfsm({ self, application: notes, startedAt: at(0) }) };
-}
+import { A, at, B, change, drain, machineOf } from "./notes-machine.ts";
 
 const normal = (count: number, text: string) =>
   encodeNormal(
@@ -60,16 +12,6 @@ const normal = (count: number, text: string) =>
   );
 const settled = (effects: Effect[]) =>
   effects.flatMap((effect) => (effect.kind === "settled" ? [effect.result] : []));
-
-/** Sends everything that the machine offers now, all of which corosync accepts. */
-function drain(machine: Dfsm, now: Instant): Buffer[] {
-  const sent = [];
-  for (let out = machine.next(now); out !== undefined; out = machine.next(now)) {
-    sent.push(Buffer.from(out.bytes));
-    machine.sent("sent");
-  }
-  return sent;
-}
 
 /** Both are members; the synchronisation has ended. */
 function syncedPair() {
@@ -181,54 +123,6 @@ describe("two members", () => {
     machine.sent("again");
     machine.confchg(change([A], []), at(1));
     expect(drain(machine, at(1))).toEqual([]);
-  });
-
-  test("log the name of a member that is silent for 5 s", () => {
-    const { machine } = machineOf(A);
-    machine.confchg(change([A, B], [B]), at(0));
-    for (const bytes of drain(machine, at(0))) machine.deliver(A, bytes, at(0));
-    for (const bytes of drain(machine, at(0))) machine.deliver(A, bytes, at(0));
-    expect(machine.tick(at(4999))).toEqual([]);
-    machine.quorumView([1]);
-    const [line] = machine.tick(at(5000));
-    expect(line).toMatchObject({
-      kind: "log",
-      text: expect.stringContaining("2/200: quorum does not"),
-    });
-    expect(machine.status(at(5000)).missing).toEqual([B]);
-  });
-
-  test("log a silent member also while another one leaves and joins every three seconds", () => {
-    const { machine } = machineOf(A);
-    const C: Member = { nodeid: 3, pid: 300 };
-    const change3s = (now: Instant, joins: boolean): void => {
-      machine.confchg(joins ? change([A, B, C], [C]) : change([A, B]), now);
-      for (const bytes of drain(machine, now)) machine.deliver(A, bytes, now);
-      for (const bytes of drain(machine, now)) machine.deliver(A, bytes, now);
-      const { epoch } = machine.status(now);
-      const state = { type: Type.state, epoch, body: new Uint8Array([1]) };
-      if (joins) machine.deliver(C, encodeControl({ protocol: 1, time: 0 }, state), now);
-    };
-    const lines: string[] = [];
-    for (let second = 0; second < 16; second++) {
-      const now = at(1000 * second);
-      if (second % 3 === 0) change3s(now, second % 2 === 0);
-      const effects = machine.tick(at(now.ms + 500));
-      lines.push(...effects.flatMap((effect) => (effect.kind === "log" ? [effect.text] : [])));
-    }
-    const waits = "for the state of 2/200: until it arrives, notes wait";
-    expect(lines).toEqual([`has waited 5 s ${waits}`, `has waited 15 s ${waits}`]);
-  });
-
-  test("log what waits for a silent member that is in the quorum", () => {
-    const { machine } = machineOf(B);
-    machine.confchg(change([A, B], [B]), at(0));
-    machine.quorumView([1, 2]);
-    const [line] = machine.tick(at(5000));
-    const text = "has waited 5 s for the sync request of 1/100: until it arrives, notes wait";
-    expect(line).toEqual({ kind: "log", level: "warn", text });
-    expect(machine.tick(at(14_999))).toEqual([]);
-    expect(machine.tick(at(15_000))).toHaveLength(1);
   });
 });
 
@@ -386,7 +280,7 @@ describe("an invalid message", () => {
     machine.deliver(A, own, at(1));
     for (const state of [bare, bare]) machine.deliver(B, state, at(1));
     expect(machine.mode).toBe("start-sync");
-    expect(machine.status(at(1)).missing).toEqual([B]);
+    expect(machine.status(at(1)).missing).toEqual([{ ...B, silentMs: 1 }]);
     machine.deliver(B, own, at(1));
     expect(machine.mode).toBe("synced");
   });

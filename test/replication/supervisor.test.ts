@@ -56,7 +56,7 @@ describe("the supervisor", () => {
     await supervisor.stop();
   });
 
-  test("lets what came while the process was stopped be read before it checks deadlines", async () => {
+  test("reads what came while the process was stopped before it checks deadlines", async () => {
     const service = new FakeService();
     const supervisor = new Supervisor([service], silentLog);
     supervisor.start();

@@ -27,6 +27,12 @@ export interface GroupFacts {
   readonly queuedBytes: number;
 }
 
+/** A member from which a synchronisation waits for a message. */
+export interface SilentMember extends Member {
+  /** For how many ms, also through synchronisations that others began anew. */
+  readonly silentMs: number;
+}
+
 export interface GroupStatus {
   readonly mode: Mode;
   /** Milliseconds in this mode. */
@@ -47,8 +53,7 @@ export interface GroupStatus {
     /** Its clock minus ours, in seconds; undefined before its first message. */
     readonly clockSeconds: number | undefined;
   }[];
-  /** Members from which the synchronisation waits for a message. */
-  readonly missing: readonly Member[];
+  readonly missing: readonly SilentMember[];
   readonly queued: number;
   readonly queuedBytes: number;
   readonly sending: SendingStatus;
@@ -101,8 +106,8 @@ export class StallReport {
     const silent = new Map<string, Silent>();
     const due: string[] = [];
     for (const member of missingMembers(facts)) {
-      const key = `${facts.mode} ${memberText(member)}`;
       const since = facts.modeSince;
+      const key = keyOf(facts, member);
       const known = this.#silent.get(key) ?? { since, nextAt: since + FIRST_LINE_MS };
       silent.set(key, known);
       if (at.ms < known.nextAt) continue;
@@ -111,6 +116,14 @@ export class StallReport {
     }
     this.#silent = silent;
     return due;
+  }
+
+  /** The members that are awaited now. */
+  missing(facts: GroupFacts, at: Instant): SilentMember[] {
+    return missingMembers(facts).map((member) => {
+      const since = this.#silent.get(keyOf(facts, member))?.since ?? facts.modeSince;
+      return { nodeid: member.nodeid, pid: member.pid, silentMs: at.ms - since };
+    });
   }
 
   #line(member: Member, seconds: number, facts: GroupFacts): string {
@@ -128,6 +141,10 @@ export class StallReport {
   }
 }
 
+function keyOf({ mode }: GroupFacts, member: Member): string {
+  return `${mode} ${memberText(member)}`;
+}
+
 function awaited({ mode, roster }: GroupFacts): string {
   const { syncStarted, updates, updateBytes } = roster;
   if (mode === Mode.update) {
@@ -140,6 +157,7 @@ function awaited({ mode, roster }: GroupFacts): string {
 export function describeStatus(
   facts: GroupFacts,
   sending: SendingStatus,
+  missing: readonly SilentMember[],
   at: Instant,
 ): GroupStatus {
   const { mode, modeSince, epoch, roster, queued, queuedBytes } = facts;
@@ -153,7 +171,7 @@ export function describeStatus(
     updates,
     updateBytes,
     largestUpdate,
-    missing: missingMembers(facts),
+    missing,
     members: roster.peers.map(({ member: { nodeid, pid }, synced, stateBytes, clock }) => ({
       nodeid,
       pid,

@@ -171,7 +171,8 @@ export class Dfsm {
 
   /** The group as administrators see it. */
   status(at: Instant): GroupStatus {
-    return describeStatus(this.#protocol.facts, this.#sending.status(at), at);
+    const { facts } = this.#protocol;
+    return describeStatus(facts, this.#sending.status(at), this.#stall.missing(facts, at), at);
   }
 
   /**

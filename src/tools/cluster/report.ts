@@ -133,12 +133,11 @@ function missing(server: ClusterStatus | undefined, nodes: readonly NodeRow[]): 
   return (["dcdb", "status"] as const).flatMap((group) => {
     const status = server?.groups[group];
     if (status === undefined || status.missing.length === 0) return [];
-    const seconds = Math.floor(status.modeMs / 1000);
     const waits = status.mode === "update" ? WHILE_UPDATING : WHILE_SYNCING[group];
     return status.missing.map(
-      ({ nodeid, pid }) =>
-        `${group}: ${nodeid}/${pid} (node ${name(nodeid)}) has not answered for ${seconds} s ` +
-        `(${progressText(status, name)}): ` +
+      ({ nodeid, pid, silentMs }) =>
+        `${group}: ${nodeid}/${pid} (node ${name(nodeid)}) has not answered for ` +
+        `${Math.floor(silentMs / 1000)} s (${progressText(status, name)}): ` +
         `until it does, ${waits}. Restart its server if it hangs`,
     );
   });

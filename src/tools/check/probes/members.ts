@@ -6,7 +6,7 @@ import { counted } from "../../../base/counted.ts";
 import { existsSync } from "node:fs";
 import { askCluster } from "../../../observe/ask-cluster.ts";
 import { clusterSocketPath } from "../../../observe/cluster-socket.ts";
-import type { GroupStatus } from "../../../pmxcfs/replication/group-status.ts";
+import type { GroupStatus, SilentMember } from "../../../pmxcfs/replication/group-status.ts";
 import type { ClusterStatus } from "../../../pmxcfs/replication/services/cluster.ts";
 import type { CorosyncView } from "../../cluster/corosync-view.ts";
 import { progressText } from "../../cluster/progress.ts";
@@ -58,12 +58,12 @@ export async function serverView(context: Context): Promise<ClusterStatus | unde
 export function isStalled(server: ClusterStatus | undefined): boolean {
   return GROUPS.some((group) => {
     const status = server?.groups[group];
-    return status !== undefined && status.missing.length > 0 && secondsIn(status) >= SILENT_LIMIT_S;
+    return status?.missing.some(isSilent) ?? false;
   });
 }
 
-function secondsIn({ modeMs }: GroupStatus): number {
-  return Math.floor(modeMs / 1000);
+function isSilent({ silentMs }: SilentMember): boolean {
+  return silentMs >= SILENT_LIMIT_S * 1000;
 }
 
 /** `node id/pid` and the groups of each process in a group whose node quorum does not have. */
@@ -98,8 +98,6 @@ function absentFindings({ view, serving }: Seen): Finding[] {
 }
 
 function silentIn(group: string, status: GroupStatus, view: CorosyncView): Finding[] {
-  const seconds = secondsIn(status);
-  if (seconds < SILENT_LIMIT_S) return [];
   const { waiting, oldestMs } = status.sending;
   const oldest = `the oldest for ${Math.floor(oldestMs / 1000)} s`;
   const changes =
@@ -112,11 +110,12 @@ function silentIn(group: string, status: GroupStatus, view: CorosyncView): Findi
       ? { waiting: "this node waits", awaited: "updates" }
       : { waiting: "all members wait", awaited: "state" };
   const ghosts = ghostsOf(view);
-  return status.missing.flatMap(({ nodeid, pid }) => {
+  return status.missing.filter(isSilent).flatMap(({ nodeid, pid, silentMs }) => {
     const member = `${nodeid}/${pid}`;
     // A ghost never answers: it has a finding of its own, with the remedy.
     if (ghosts.has(member)) return [];
     const node = nodeName(view.facts, nodeid);
+    const seconds = Math.floor(silentMs / 1000);
     const values = { member, node, pid, group, seconds, changes, ...texts };
     const details = [progressText(status, (id) => nodeName(view.facts, id))];
     return [found("MEMBER_SILENT", values, { details })];
