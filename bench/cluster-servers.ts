@@ -1,26 +1,29 @@
-/** The servers of the cluster benchmark: one on each of three nodes, all of one kind. */
+/** The servers of the cluster benchmark: one on each of three nodes. */
 import type { NodeProcess, TestCluster } from "../test/corosync/support/cluster.ts";
 import { eventually } from "../test/support/eventually.ts";
 
 const ONLINE_MS = 30_000;
 const STOP_MS = 10_000;
 
+/** The commands of the servers of nodes 1, 2 and 3. */
+export type Commands = readonly [readonly string[], readonly string[], readonly string[]];
+
 /** Three servers of one side, with new databases. */
 export class Servers implements AsyncDisposable {
   readonly #cluster: TestCluster;
-  readonly #command: readonly string[];
+  readonly #commands: Commands;
   readonly #servers: NodeProcess[];
 
-  private constructor(cluster: TestCluster, command: readonly string[]) {
+  private constructor(cluster: TestCluster, commands: Commands) {
     this.#cluster = cluster;
-    this.#command = command;
-    this.#servers = cluster.nodes.map((node) => node.start(command));
+    this.#commands = commands;
+    this.#servers = commands.map((command, index) => cluster.node(index + 1).start(command));
   }
 
   /** Starts a server on each node; waits until all are online. */
-  static async start(cluster: TestCluster, command: readonly string[]): Promise<Servers> {
+  static async start(cluster: TestCluster, commands: Commands): Promise<Servers> {
     for (const node of cluster.nodes) await node.sh("rm -rf /var/lib/pve-cluster/*");
-    const servers = new Servers(cluster, command);
+    const servers = new Servers(cluster, commands);
     await servers.online();
     return servers;
   }
@@ -61,7 +64,8 @@ export class Servers implements AsyncDisposable {
 
   /** Starts a node's server again, which was stopped. */
   restart(id: number): void {
-    this.#servers[id - 1] = this.#cluster.node(id).start(this.#command);
+    const command = this.#commands[id - 1];
+    if (command !== undefined) this.#servers[id - 1] = this.#cluster.node(id).start(command);
   }
 
   /** All that a node's server has written. */

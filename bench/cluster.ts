@@ -12,7 +12,7 @@
  * measured. Prints the median of the rounds, the least and the largest value. The last column is
  * what corosync alone allows: as many messages on their way, without mount, database and server.
  *
- *   --c PATH         also a C server
+ *   --c PATH         also a C server, and ours on node 3 with C on the others
  *   --other COMMAND  also a server in the foreground: `--other '/path/pmxcfs-ipc pmxcfs -f'`
  *   --writes N       writes in all rounds for each number of writers (10000)
  *   --rounds N       rounds (5)
@@ -26,7 +26,7 @@ import { native } from "../test/support/native.ts";
 import { eventually } from "../test/support/eventually.ts";
 import { noPrivateNode } from "../test/support/private-node.ts";
 import { program } from "../test/support/service.ts";
-import { Servers } from "./cluster-servers.ts";
+import { type Commands, Servers } from "./cluster-servers.ts";
 import { corosyncAlone, type Rate } from "./corosync-floor.ts";
 import { costsOf, costSince, privateBytes } from "./process.ts";
 
@@ -204,12 +204,12 @@ async function measureHeal(
   figures.set("... its most ms", floor.max_ns / NS_PER_MS);
 }
 
-function serverSide(name: string, command: readonly string[]): Side {
+function serverSide(name: string, ...commands: Commands): Side {
   return {
     name,
     async round(cluster) {
       const figures: Figures = new Map();
-      await using servers = await Servers.start(cluster, command);
+      await using servers = await Servers.start(cluster, commands);
       await measureWrites(cluster, servers, figures);
       await measureIdle(servers, figures);
       await measureJoin(cluster, servers, figures);
@@ -217,6 +217,16 @@ function serverSide(name: string, command: readonly string[]): Side {
       return figures;
     },
   };
+}
+
+/** Nodes with the same server. */
+function alike(name: string, command: readonly string[]): Side {
+  return serverSide(name, command, command, command);
+}
+
+/** C on all nodes; then ours on the node that joins, and C, which needs less, on the others. */
+function besideC(c: readonly string[], ours: readonly string[]): Side[] {
+  return [alike("C", c), serverSide("ours joins C", c, c, ours)];
 }
 
 const COROSYNC: Side = {
@@ -241,10 +251,11 @@ function shown(value: number): string {
 async function main(): Promise<void> {
   const reason = noCluster() ?? noPrivateNode();
   if (reason !== undefined) throw new Error(reason);
+  const ours = [...program(), "pmxcfs", "-f"];
   const sides: Side[] = [
-    serverSide("ours", [...program(), "pmxcfs", "-f"]),
-    ...(values.c === undefined ? [] : [serverSide("C", [values.c, "-f"])]),
-    ...values.other.map((command) => serverSide(command, command.split(" "))),
+    alike("ours", ours),
+    ...(values.c === undefined ? [] : besideC([values.c, "-f"], ours)),
+    ...values.other.map((command) => alike(command, command.split(" "))),
     COROSYNC,
   ];
   const results = new Map<Side, Figures[]>(sides.map((side) => [side, []]));
