@@ -20,6 +20,8 @@ export const WHILE_UPDATING = "no write of this node is answered";
 export interface GroupFacts {
   readonly mode: Mode;
   readonly modeSince: number;
+  /** When this mode began, also if synchronisations have begun anew in it. */
+  readonly sameModeSince: number;
   readonly epoch: Epoch;
   readonly roster: Roster;
   /** Messages and bytes that wait for the synchronisation to end. */
@@ -88,7 +90,7 @@ export class StallReport {
   readonly #consequence: string;
   readonly #nameOf: (nodeid: number) => string | undefined;
   #view: ReadonlySet<number> | undefined;
-  /** By mode and member. */
+  /** By member. */
   #silent: ReadonlyMap<string, Silent> = new Map();
 
   /** `consequence`: what waits meanwhile, as in `no write is answered`. */
@@ -106,10 +108,8 @@ export class StallReport {
     const silent = new Map<string, Silent>();
     const due: string[] = [];
     for (const member of missingMembers(facts)) {
-      const since = facts.modeSince;
-      const key = keyOf(facts, member);
-      const known = this.#silent.get(key) ?? { since, nextAt: since + FIRST_LINE_MS };
-      silent.set(key, known);
+      const known = this.#silence(facts, member);
+      silent.set(memberText(member), known);
       if (at.ms < known.nextAt) continue;
       known.nextAt = at.ms + LINE_MS;
       due.push(this.#line(member, Math.floor((at.ms - known.since) / 1000), facts));
@@ -121,9 +121,16 @@ export class StallReport {
   /** The members that are awaited now. */
   missing(facts: GroupFacts, at: Instant): SilentMember[] {
     return missingMembers(facts).map((member) => {
-      const since = this.#silent.get(keyOf(facts, member))?.since ?? facts.modeSince;
+      const { since } = this.#silence(facts, member);
       return { nodeid: member.nodeid, pid: member.pid, silentMs: at.ms - since };
     });
+  }
+
+  /** Since when a member is missing. A new mode begins when those awaited before have answered. */
+  #silence({ modeSince: since, sameModeSince }: GroupFacts, member: Member): Silent {
+    const known = this.#silent.get(memberText(member));
+    if (known !== undefined && known.since >= sameModeSince) return known;
+    return { since, nextAt: since + FIRST_LINE_MS };
   }
 
   #line(member: Member, seconds: number, facts: GroupFacts): string {
@@ -139,10 +146,6 @@ export class StallReport {
     const waits = facts.mode === Mode.update ? WHILE_UPDATING : this.#consequence;
     return `${head}: until it arrives, ${waits}`;
   }
-}
-
-function keyOf({ mode }: GroupFacts, member: Member): string {
-  return `${mode} ${memberText(member)}`;
 }
 
 function awaited({ mode, roster }: GroupFacts): string {

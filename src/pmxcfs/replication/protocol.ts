@@ -55,6 +55,7 @@ export class Protocol {
   readonly steps = new EventSteps();
   #mode: Mode = Mode.start;
   #modeSince: number;
+  #sameModeSince = 0;
   #epoch: Epoch = NO_EPOCH;
   #counter = 0;
 
@@ -345,6 +346,7 @@ export class Protocol {
     return {
       mode: this.#mode,
       modeSince: this.#modeSince,
+      sameModeSince: this.#sameModeSince,
       epoch: this.#epoch,
       roster: this.#roster,
       queued: this.#queue.length + this.#syncQueue.length,
@@ -366,6 +368,7 @@ export class Protocol {
     this.#mode = mode;
     this.#modeSince = at.ms;
     if (!changed) return;
+    this.#sameModeSince = at.ms;
     this.#log("info", modeLine(mode));
     this.#emit({ kind: "mode", mode });
     if (mode !== Mode.synced) return;
