@@ -360,3 +360,11 @@ test("a database that is kept by name is not removed when the next copy fails at
   expect(() => connectNew(kept, "normal", fullDisk)).toThrow("file exists");
   expect(readFileSync(kept).equals(before)).toBe(true);
 });
+
+test("a copy is not made where a link leads that leads nowhere yet", () => {
+  using directory = new TempDirectory();
+  const link = directory.at("kept.db");
+  symlinkSync("elsewhere", link);
+  expect(() => connectNew(link, "normal", fullDisk)).toThrow("file exists");
+  expect(readdirSync(directory.path)).toEqual(["kept.db"]);
+});

@@ -4,7 +4,7 @@
  * C counterpart: database.c, bdb_create.
  */
 import { constants, Database, type Statement } from "bun:sqlite";
-import { closeSync, existsSync, openSync, renameSync, rmSync, statSync } from "node:fs";
+import { closeSync, lstatSync, openSync, renameSync, rmSync, statSync } from "node:fs";
 import { errorText } from "../../base/error-text.ts";
 import { demandRegularDatabase, makePrivate } from "../../platform/regular-file.ts";
 import { CheckpointLimits } from "./checkpointer.ts";
@@ -51,7 +51,7 @@ export function connect(file: string, sync: SyncMode): Connection {
 /** The same for a file that `make` makes. Throws if there is one; another error leaves none. */
 export function connectNew(file: string, sync: SyncMode, make: () => void): Connection {
   // It may be a database that was kept by this name in the same second.
-  if (existsSync(file)) throw new Error("file exists");
+  if (lstatSync(file, { throwIfNoEntry: false }) !== undefined) throw new Error("file exists");
   try {
     make();
     syncToDisk(file);
