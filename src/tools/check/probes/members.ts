@@ -56,10 +56,7 @@ export async function serverView(context: Context): Promise<ClusterStatus | unde
 
 /** A synchronisation of this node's server does not end. */
 export function isStalled(server: ClusterStatus | undefined): boolean {
-  return GROUPS.some((group) => {
-    const status = server?.groups[group];
-    return status?.missing.some(isSilent) ?? false;
-  });
+  return GROUPS.some((group) => server?.groups[group]?.missing.some(isSilent));
 }
 
 function isSilent({ silentMs }: SilentMember): boolean {
