@@ -3,6 +3,7 @@ import { expect, test } from "bun:test";
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { statusPath } from "../src/observe/status.ts";
 import { eventually } from "./support/eventually.ts";
 import { runFile } from "./support/file-run.ts";
 import { REPOSITORY } from "./support/native.ts";
@@ -17,11 +18,16 @@ test("an interrupted file is killed with its processes, and their rings go", asy
       join(root, "hangs.test.ts"),
       `import { mkdirSync, writeFileSync } from "node:fs";
        import { test } from "bun:test";
+       import { dirname } from "node:path";
+       import { statusPath } from ${JSON.stringify(join(REPOSITORY, "src/observe/status.ts"))};
        test("never ends", async () => {
          const child = Bun.spawn(["sleep", "600"]);
          const tied = Bun.spawn(["setpriv", "--pdeathsig", "KILL", "sleep", "600"]);
          mkdirSync("/dev/shm/qb-" + tied.pid + "-0-0-tied");
          mkdirSync("/dev/shm/qb-" + child.pid + "-0-0-left/inside", { recursive: true });
+         const status = statusPath("test-" + process.pid + "-0", process.env, process.getuid());
+         mkdirSync(dirname(status), { recursive: true });
+         writeFileSync(status, "");
          const pids = [process.pid, child.pid, tied.pid];
          writeFileSync(${JSON.stringify(begun)}, JSON.stringify(pids));
          await new Promise(() => {});
@@ -45,8 +51,10 @@ test("an interrupted file is killed with its processes, and their rings go", asy
     );
     const rings = [`/dev/shm/qb-${pids[1]}-0-0-left`, `/dev/shm/qb-${pids[2]}-0-0-tied`];
     expect(complaints).toEqual(expect.arrayContaining(rings.map((path) => `left ${path}`)));
-    expect(rings.some(existsSync)).toBe(false);
-    expect(failed).toBe(4);
+    const status = statusPath(`test-${pids[0]}-0`, process.env, process.getuid?.());
+    expect(complaints).toContain(`left ${status}`);
+    expect([...rings, status ?? ""].some(existsSync)).toBe(false);
+    expect(failed).toBe(5);
     await eventually("all have ended", () => !pids.some(isRunning));
   } finally {
     rmSync(root, { recursive: true });

@@ -22,12 +22,11 @@ for (const [words, pathOf] of [
     const env = { ...process.env, XDG_RUNTIME_DIR: directory.path };
     const path = pathOf(service, env, process.getuid?.()) ?? "";
     mkdirSync(dirname(path), { recursive: true });
-    await using server = await listenFull(path);
+    using _socket = { [Symbol.dispose]: () => rmSync(path, { force: true }) };
+    await using _server = await listenFull(path);
     const ran = Bun.spawnSync([...program(), ...words, service], { env });
     expect(ran.stderr.toString()).toContain(FULL);
     expect(ran.exitCode).toBe(1);
-    await server.kill();
-    rmSync(path);
   });
 }
 

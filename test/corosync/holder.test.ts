@@ -9,11 +9,13 @@ import { Holder, innerPid, signalInner } from "./support/holder.ts";
 const test = testUnless(noCluster());
 
 test("a process that is stopped, and the nsenter that stops with it, end with them", async () => {
-  const holder = await Holder.make("true");
-  const nsenter = holder.start(["sleep", "600"], { stdin: "ignore" });
-  const inner = await innerPid(nsenter.pid);
-  signalInner(nsenter.pid, "SIGSTOP");
-  await eventually("nsenter stops, too", () => isStopped(nsenter.pid));
-  await holder[Symbol.asyncDispose]();
-  expect([nsenter.pid, inner].filter(isRunning)).toEqual([]);
+  const pids: number[] = [];
+  {
+    await using holder = await Holder.make("true");
+    const nsenter = holder.start(["sleep", "600"], { stdin: "ignore" });
+    pids.push(nsenter.pid, await innerPid(nsenter.pid));
+    signalInner(nsenter.pid, "SIGSTOP");
+    await eventually("nsenter stops, too", () => isStopped(nsenter.pid));
+  }
+  expect(pids.filter(isRunning)).toEqual([]);
 });

@@ -13,7 +13,7 @@ import { PAGE_BYTES } from "../../src/platform/memory.ts";
 import { eventually } from "../support/eventually.ts";
 import { LineProcess } from "../support/lines.ts";
 import { native } from "../support/native.ts";
-import { echoCommand, isListening, uniqueName } from "../support/service.ts";
+import { echoCommand, isListening, removeStatus, uniqueName } from "../support/service.ts";
 import { openShm, ringDirectories } from "../support/shm.ts";
 import { shortSlices } from "../support/short-slices.ts";
 import { testUnless } from "../support/unless.ts";
@@ -223,6 +223,7 @@ asRoot(
   async () => {
     await using shared = await SharedShm.make();
     const name = uniqueName("shared");
+    using _status = { [Symbol.dispose]: () => removeStatus(name) };
     await using first = await PidOne.start(shared, name);
     await using client = new LineProcess<{ res: number }>([
       ...first.enter,

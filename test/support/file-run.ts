@@ -1,11 +1,12 @@
 /**
  * One test file in a `bun test` process of its own: its counts, output and JUnit report. A process,
- * its ring directories, a temporary file or a mount that is left behind is a failure, and is
- * removed.
+ * its ring directories, its sockets, a temporary file or a mount that is left behind is a failure,
+ * and is removed.
  */
 import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { isRunning } from "./process-state.ts";
+import { socketsOf } from "./service.ts";
 import { removeRings } from "./shm.ts";
 
 export interface FileResult {
@@ -112,6 +113,14 @@ function leftMounts(directory: string): string[] {
     .map((line) => `left mounted: ${line}`);
 }
 
+/** Removes the sockets of the file's services; a line for each. */
+function leftSockets(pid: number): string[] {
+  return socketsOf(pid).map((path) => {
+    rmSync(path, { force: true });
+    return `left ${path}`;
+  });
+}
+
 function attribute(xml: string, name: string): number {
   const found = new RegExp(`<testsuites [^>]*\\b${name}="(\\d+)"`).exec(xml)?.[1];
   return Number(found ?? 0);
@@ -185,7 +194,8 @@ export async function runFile(
   const tests = attribute(junit, "tests");
   const failures = attribute(junit, "failures");
   const skipped = attribute(junit, "skipped");
-  const complaints = [...processes, ...rings, ...leftMounts(temporary), ...leftFiles(temporary)];
+  const complaints = [...processes, ...rings, ...leftSockets(child.pid)];
+  complaints.push(...leftMounts(temporary), ...leftFiles(temporary));
   if (overLimit) complaints.push(limitComplaint(output));
   else if (interrupt.aborted) complaints.push("interrupted");
   else if (child.exitCode !== 0 && failures === 0) {

@@ -95,7 +95,7 @@ export class PrivateNode implements AsyncDisposable {
   }
 
   /** The command that runs `words` in the node. */
-  command(words: readonly string[]): string[] {
+  #command(words: readonly string[]): string[] {
     const enter = ["nsenter", "-t", String(this.#pid), "-m", "-n", "-u", "-i", "-p"];
     return [...enter, "--wd=/", "env", `PATH=/run/bin:${process.env["PATH"]}`, ...words];
   }
@@ -122,7 +122,7 @@ export class PrivateNode implements AsyncDisposable {
   /** Starts a command in the background. */
   spawn(words: readonly string[]): Running {
     const stdio = { stdin: "ignore", stdout: "pipe", stderr: "pipe" } as const;
-    const child = Bun.spawn(this.command(words), stdio);
+    const child = Bun.spawn(this.#command(words), stdio);
     this.#entered.add(child);
     const [stdout, stderr] = [new Collected(child.stdout), new Collected(child.stderr)];
     return { child, stdout, stderr, output: () => stdout.text + stderr.text };

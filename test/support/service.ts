@@ -2,9 +2,9 @@
  * Servers under test as processes: a unique service name, a start that resolves when the server
  * listens on it, a stop by pid, and the output. `await using` stops the server.
  */
-import { existsSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { constants } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { statusPath } from "../../src/observe/status.ts";
 import { eventually } from "./eventually.ts";
 import { native, REPOSITORY } from "./native.ts";
@@ -17,10 +17,24 @@ export function uniqueName(prefix = "test"): string {
   return `${prefix}-${process.pid}-${names++}`;
 }
 
+/** Paths of the sockets of services that the test process `pid` has named. */
+export function socketsOf(pid: number): string[] {
+  const directory = dirname(statusPath("", process.env, process.getuid?.()) ?? "");
+  const own = new RegExp(`-${pid}-\\d+\\.`);
+  const found = existsSync(directory) ? readdirSync(directory) : [];
+  return found.filter((name) => own.test(name)).map((name) => join(directory, name));
+}
+
 /** True if a socket listens on the abstract name: flag 0x10000 in /proc/net/unix. */
 export function isListening(name: string): boolean {
   const line = new RegExp(`^\\S+ \\S+ \\S+ 00010000 .* @${name}(@|$)`, "mu");
   return line.test(readFileSync("/proc/net/unix", "latin1"));
+}
+
+/** Removes the status socket of a service, which a killed server leaves. */
+export function removeStatus(service: string): void {
+  const path = statusPath(service, process.env, process.getuid?.());
+  if (path !== undefined) rmSync(path, { force: true });
 }
 
 /** A server process that owns a service name. */
@@ -77,14 +91,8 @@ export class Service implements AsyncDisposable {
     const code = await this.#process.exited;
     clearTimeout(timer);
     await this.#drained;
-    this.#removeStatus();
+    removeStatus(this.name);
     return code;
-  }
-
-  /** Removes the status socket, which a killed server leaves. */
-  #removeStatus(): void {
-    const path = statusPath(this.name, process.env, process.getuid?.());
-    if (path !== undefined) rmSync(path, { force: true });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

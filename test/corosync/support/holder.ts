@@ -59,15 +59,14 @@ export class Holder implements AsyncDisposable {
   /** Starts a command inside, by `nsenter`, which ends with it. */
   start<In extends "ignore" | "pipe">(
     command: readonly string[],
-    { stdin, cwd, env }: StartOptions<In>,
+    options: StartOptions<In>,
   ): Bun.Subprocess<In, "pipe", "pipe"> {
     const spaces = ["-n", "-m", "-u", `--pid=/proc/${this.pid}/ns/pid_for_children`];
     const child = Bun.spawn(["nsenter", "-t", `${this.pid}`, ...spaces, "--", ...command], {
-      env: { ...process.env, ...env },
-      stdin,
+      ...options,
+      env: { ...process.env, ...options.env },
       stdout: "pipe",
       stderr: "pipe",
-      ...(cwd === undefined ? {} : { cwd }),
     });
     this.#entered.add(child);
     return child;
