@@ -4,6 +4,7 @@
  * receiver finishes one event, sends included, before it gets the next. It can be drained by hand,
  * so that a receiver with several connections decides which one is served first.
  */
+import { giveWay } from "../base/turns.ts";
 import { QbFailure } from "./failure.ts";
 import type { QbMessageIn } from "./message.ts";
 
@@ -81,11 +82,13 @@ export class EventWatch {
     // A callback called `drain`: the loop below is running already.
     if (this.#running) return;
     this.#running = true;
-    const until = performance.now() + TURN_MS;
+    let until = performance.now() + TURN_MS;
     try {
       while (!this.#over && !this.#paused) {
         if (!this.#one()) return;
-        if (performance.now() < until) continue;
+        const now = performance.now();
+        until += giveWay(now);
+        if (now < until) continue;
         this.#schedule();
         return;
       }

@@ -5,6 +5,7 @@
  */
 import { Errno, errnoText } from "../base/errno.ts";
 import type { Log } from "../base/log.ts";
+import { giveWay } from "../base/turns.ts";
 import type { FuseDevice } from "../platform/fuse-device.ts";
 import { spanOf } from "../wire/struct.ts";
 import { Answer, isErrno } from "./answer.ts";
@@ -20,6 +21,7 @@ import { Asker, FuseRequest, requestNumber } from "./request.ts";
 const REQUESTS_PER_TURN = 64;
 /** Longest turn: what is left is served in the next one, after other sockets and timers. */
 const TURN_NS = 1_500_000;
+const NS_PER_MS = 1_000_000;
 /** Longest poll for the next request. */
 const POLL_NS = 20_000;
 
@@ -112,7 +114,7 @@ export class Session {
    */
   drain(): "more" | "idle" | "ended" {
     if (this.#ended) return "ended";
-    const until = Bun.nanoseconds() + TURN_NS;
+    let until = Bun.nanoseconds() + TURN_NS;
     for (let count = 0; count < REQUESTS_PER_TURN; count++) {
       const due = count === 0 ? 0 : this.#poll.take();
       const pollNs = due > 0 && this.#mayPoll() ? due : 0;
@@ -122,6 +124,7 @@ export class Session {
       if (length < 0) return this.#end(length);
       this.#serve(length);
       if (this.#ended) return "ended";
+      until += giveWay(performance.now()) * NS_PER_MS;
       if (Bun.nanoseconds() > until) return "more";
     }
     return "more";

@@ -1,5 +1,6 @@
 /** Events as callbacks: paused, drained by hand, and bounded per turn of the event loop. */
 import { describe, expect, test } from "bun:test";
+import { addUrgent } from "../../src/base/turns.ts";
 import { EventWatch } from "../../src/client/event-watch.ts";
 import { QbFailure } from "../../src/client/failure.ts";
 import type { QbMessageIn } from "../../src/client/message.ts";
@@ -105,5 +106,40 @@ describe("a watch of events", () => {
     }
     expect(longestRun).toBeLessThanOrEqual(6);
     expect(turns).toBeGreaterThan(20);
+  });
+
+  test("does urgent work between the events of one turn", () => {
+    const event: QbMessageIn = { id: 1, size: 16, chunkBytes: 16, error: 0, body: Buffer.alloc(0) };
+    let events = 0;
+    let isInside = false;
+    let looks: number[] = [];
+    const watch = new EventWatch(
+      { next: () => event, closed: false },
+      {
+        event: () => {
+          isInside = true;
+          // Longer than urgent work may wait, and shorter than a turn.
+          const until = performance.now() + 0.3;
+          while (performance.now() < until);
+          isInside = false;
+          events++;
+        },
+        ended: () => {},
+      },
+    );
+    using _urgent = addUrgent(() => {
+      expect(isInside).toBe(false);
+      looks.push(events);
+    });
+    // Again if this process was not scheduled for a while: the time of the turn is over then.
+    let wereBetween = false;
+    for (let turn = 0; turn < 1000 && !wereBetween; turn++) {
+      looks = [];
+      const before = events;
+      watch.woken();
+      wereBetween = looks.some((at) => at > before && at < events);
+    }
+    expect(wereBetween).toBe(true);
+    watch.pause();
   });
 });

@@ -5,6 +5,7 @@
 import { expect, test } from "bun:test";
 import { Errno } from "../../src/base/errno.ts";
 import { silentLog } from "../../src/base/log.ts";
+import { addUrgent } from "../../src/base/turns.ts";
 import type { FileSystem } from "../../src/fuse/file-system.ts";
 import { Answer } from "../../src/fuse/answer.ts";
 import { InHeader, InitIn, InitOut, OutHeader } from "../../src/fuse/layouts.ts";
@@ -261,4 +262,34 @@ test("a request that a hook delays beyond the unmount changes nothing", async ()
   await go();
   expect(made).toEqual([]);
   expect(device.answers.map(({ unique }) => unique)).toEqual([1]);
+});
+
+test("urgent work is done between the requests of one turn", () => {
+  let served = 0;
+  const slowly = (): Errno => {
+    // Longer than urgent work may wait, and shorter than a turn.
+    const until = performance.now() + 0.3;
+    while (performance.now() < until);
+    served++;
+    return Errno.ENOENT;
+  };
+  const fileSystem = new Proxy({} as FileSystem, { get: () => slowly });
+  const { device, session } = start(fileSystem);
+  device.waiting.push(request(Opcode.INIT, 1, INIT));
+  drain(session);
+  let looks: number[] = [];
+  using _urgent = addUrgent(() => looks.push(served));
+  // Again if this process was not scheduled for a while: the time of the turn is over then.
+  let wereBetween = false;
+  for (let turn = 0; turn < 1000 && !wereBetween; turn++) {
+    for (let unique = 2; unique < 8; unique++) {
+      device.waiting.push(request(Opcode.GETATTR, unique, new Uint8Array(16)));
+    }
+    looks = [];
+    const before = served;
+    session.drain();
+    wereBetween = looks.some((at) => at > before && at < served);
+    drain(session);
+  }
+  expect(wereBetween).toBe(true);
 });

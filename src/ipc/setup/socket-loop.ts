@@ -2,6 +2,7 @@
  * The sockets of a service in one epoll set, which is watched by Bun's event loop. Each turn calls
  * the owners of ready sockets. If an owner throws, only its own socket is affected.
  */
+import { addUrgent } from "../../base/turns.ts";
 import type { Errno } from "../../base/errno.ts";
 import { EpollSet, Ready } from "../../platform/epoll.ts";
 import { LoopWatch } from "../../platform/loop-watch.ts";
@@ -27,6 +28,7 @@ const LAST_TOKEN = 0x7fff_ffff;
 export class SocketLoop implements Disposable {
   readonly #set: EpollSet;
   readonly #watch: LoopWatch;
+  readonly #urgent: Disposable;
   readonly #members = new Map<number, SocketEvents>();
   #nextToken = 0;
   #turning = false;
@@ -35,6 +37,7 @@ export class SocketLoop implements Disposable {
   private constructor(set: EpollSet) {
     this.#set = set;
     this.#watch = new LoopWatch(set.fd, () => this.#turn());
+    this.#urgent = addUrgent(() => this.#turn());
   }
 
   /** EMFILE, ENFILE, ENOMEM. */
@@ -93,6 +96,7 @@ export class SocketLoop implements Disposable {
   }
 
   [Symbol.dispose](): void {
+    this.#urgent[Symbol.dispose]();
     this.#watch[Symbol.dispose]();
     this.#set[Symbol.dispose]();
     this.#members.clear();

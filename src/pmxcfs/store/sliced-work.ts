@@ -3,6 +3,7 @@
  * rest between other events. One job at a time.
  */
 import { slice, type Steps } from "../../base/steps.ts";
+import { giveWay } from "../../base/turns.ts";
 
 export class SlicedWork implements Disposable {
   #steps: Steps | undefined;
@@ -41,6 +42,7 @@ export class SlicedWork implements Disposable {
     this.#timer ??= setImmediate(() => {
       this.#timer = undefined;
       this.work();
+      giveWay(performance.now());
     });
   }
 

@@ -6,6 +6,7 @@
 import { Errno } from "../../../base/errno.ts";
 import { Histogram } from "../../../base/histogram.ts";
 import type { Log } from "../../../base/log.ts";
+import { giveWay } from "../../../base/turns.ts";
 import { unixSeconds } from "../../../platform/clock.ts";
 import type { Confchg } from "../../../corosync/cpg-events.ts";
 import { CpgGroup } from "../../../corosync/cpg.ts";
@@ -324,6 +325,7 @@ export class GroupService implements ClusterService {
       this.#appliesForOthers = machine.holding;
       this.#after(machine.work());
       this.#appliesForOthers = false;
+      giveWay(performance.now());
     });
   }
 
