@@ -65,6 +65,7 @@ const SYMBOLS = {
   shim_drain_all: { args: ["i64_fast", "i32"], returns: "i64_fast" },
   shim_readable: { args: ["i32"], returns: "i64_fast" },
   shim_step_aside: { args: ["i32"], returns: "i64_fast" },
+  shim_slice: { args: ["i64_fast"], returns: "i64_fast" },
   shim_fuse_open: { args: [], returns: "i64_fast" },
   shim_fuse_mount: { args: ["buffer", "buffer"], returns: "i64_fast" },
   shim_unmount: { args: ["buffer", "i32"], returns: "i64_fast" },

@@ -90,6 +90,7 @@ export function serviceOver(
       await Promise.resolve();
     },
     beforeJoin,
+    syncing: () => {},
     lost: () => {},
   });
   return { service, callbacks };

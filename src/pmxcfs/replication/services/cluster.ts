@@ -28,6 +28,7 @@ import { DATABASE_GROUP, STATUS_GROUP } from "./group-names.ts";
 import { type GroupEvent, GroupService, type GroupTimes, instantNow } from "./group-service.ts";
 import { OwnAddress } from "./own-address.ts";
 import { QuorumService } from "./quorum-service.ts";
+import { SyncSlices } from "./sync-slices.ts";
 import { Supervisor } from "./service.ts";
 import { StartHold } from "./start-hold.ts";
 
@@ -80,6 +81,7 @@ export class Cluster {
   readonly #dropped: DroppedMessages;
   readonly #address: OwnAddress;
   readonly #hold = new StartHold();
+  readonly #slices = new SyncSlices();
   /** The last `nodeip` that was set, for a status group that is made later. */
   #nodeIp: Uint8Array | undefined;
 
@@ -120,6 +122,7 @@ export class Cluster {
       ...shared,
       name: "dcdb",
       group: DATABASE_GROUP,
+      syncing: (isSyncing) => this.#slices.changed("dcdb", isSyncing),
       machineOf: (self) => this.#databaseMachine(self),
       repaired: () => this.#repaired(),
     });
@@ -127,6 +130,7 @@ export class Cluster {
       ...shared,
       name: "status",
       group: STATUS_GROUP,
+      syncing: (isSyncing) => this.#slices.changed("status", isSyncing),
       machineOf: (self) => this.#statusMachine(self),
       beforeJoin: () => this.#beforeStatus(),
     });

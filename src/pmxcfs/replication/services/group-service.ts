@@ -43,6 +43,8 @@ export interface GroupServiceOptions {
   readonly beforeConfchg: () => Promise<void>;
   /** Awaited before a join, for facts that the join needs. Must have its own time limit. */
   readonly beforeJoin?: () => Promise<void>;
+  /** Called at each change of the mode. */
+  readonly syncing: (isSyncing: boolean) => void;
   /** Called when the connection has ended. */
   readonly lost: () => void;
   /** Asked after a failed write to the database: whether a write works now. */
@@ -304,6 +306,7 @@ export class GroupService implements ClusterService {
       this.#policy.synced(this.#endSynced(at));
       this.#syncingSince = mode === Mode.start ? undefined : (this.#syncingSince ?? at);
     }
+    this.#options.syncing(mode === Mode.startSync || mode === Mode.update);
     this.observer?.({ kind: "mode", mode });
   }
 
