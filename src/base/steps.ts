@@ -7,10 +7,13 @@
 /** Yielded by a job that waits for another thread: ends the slice. */
 export const WAITS = Infinity;
 
-/** Length of a slice in ms; the event loop may be blocked for at most 2. */
+/** Length of a slice in ms. */
 const SLICE_MS = 1;
-/** Every slice has at least this many steps, even if they take longer than SLICE_MS. */
-const MIN_STEPS_PER_SLICE = 20;
+/** A slice goes on to so many steps, though not for longer than the event loop may be blocked. */
+const STEPS_PER_SLICE = 20;
+const LONGEST_SLICE_MS = 2;
+/** Steps that a slice has in any case. */
+const LEAST_STEPS = 5;
 
 /** A job with a result of type `T`. */
 export type Steps<T = void> = Generator<number | undefined, T>;
@@ -19,18 +22,22 @@ export type Steps<T = void> = Generator<number | undefined, T>;
 export type SliceEnd<T> = { readonly value: T } | "a turn" | "another thread";
 
 /**
- * Runs one slice of a job. The minimum number of steps lets a small change complete in one slice
- * even on a busy host.
+ * Runs one slice of a job: at least `leastSteps`, however long they take. Steps take several times
+ * as long until Bun has compiled their code.
  */
-export function slice<T>(steps: Steps<T>): SliceEnd<T> {
-  const end = performance.now() + SLICE_MS;
-  for (let count = 0; count < MIN_STEPS_PER_SLICE || performance.now() < end;) {
+export function slice<T>(steps: Steps<T>, leastSteps = LEAST_STEPS): SliceEnd<T> {
+  const start = performance.now();
+  for (let count = 0; count < leastSteps || hasTime(performance.now() - start, count);) {
     const step = steps.next();
     if (step.done === true) return { value: step.value };
     count += step.value ?? 1;
     if (count === WAITS) return "another thread";
   }
   return "a turn";
+}
+
+function hasTime(elapsedMs: number, count: number): boolean {
+  return elapsedMs < (count < STEPS_PER_SLICE ? LONGEST_SLICE_MS : SLICE_MS);
 }
 
 /** Runs a job to its end without a pause; returns its result. */

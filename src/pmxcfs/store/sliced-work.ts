@@ -5,6 +5,9 @@
 import { slice, type Steps } from "../../base/steps.ts";
 import { giveWay } from "../../base/turns.ts";
 
+/** A change of some rows is complete in the first slice, and so in the next answer, on any host. */
+const LEAST_STEPS = 20;
+
 export class SlicedWork implements Disposable {
   #steps: Steps | undefined;
   #timer: ReturnType<typeof setImmediate> | undefined;
@@ -30,7 +33,7 @@ export class SlicedWork implements Disposable {
     const steps = this.#steps;
     if (steps === undefined) return;
     try {
-      if (typeof slice(steps) === "object") {
+      if (typeof slice(steps, LEAST_STEPS) === "object") {
         this.#steps = undefined;
         return;
       }
