@@ -16,6 +16,9 @@ import {
   TEXTS,
 } from "./served-tree.ts";
 
+/** dirent(3). */
+const [DT_DIR, DT_REG] = [4, 8] as const;
+
 afterEach(() => {
   mock.restore();
 });
@@ -103,6 +106,54 @@ test("a name that the kernel would refuse does not hide the other entries of its
   const fs = fileSystemOf(tree);
   const names = listed(fs, ROOT_NODE, opened(fs.opendir(ROOT_NODE)), 64);
   expect(names.toSorted()).toEqual(["a", long, "z"]);
+});
+
+test("a listing goes on after changes of its directory, and after a take-over", () => {
+  using directory = new TempDirectory();
+  using tree = newTree(directory);
+  const files = Array.from({ length: 9 }, (_, index) => `d/f${index}`);
+  fill(tree.memdb, Object.fromEntries(files.map((path) => [path, ""])));
+  const fs = fileSystemOf(tree);
+  const d = nodeAt(fs, { parent: ROOT_NODE, name: "d" });
+  const handle = opened(fs.opendir(d));
+  const offsets: number[] = [];
+  const first: string[] = [];
+  fs.readdir(d, handle, 0, (name, _node, _type, offset) => {
+    if (first.length === 4) return false;
+    offsets.push(offset);
+    return first.push(name) > 0;
+  });
+  expect(first).toEqual([".", "..", "f0", "f1"]);
+  expect(offsets).toEqual(offsets.toSorted((a, b) => a - b));
+  const last = offsets.at(-1) ?? 0;
+
+  // What the listing's beginning found is listed; a new entry is not.
+  expect(tree.apply({ kind: "remove", path: "d/f3" }, OTHER_NODE)).toBe(0);
+  expect(tree.apply({ kind: "rename", path: "d/f8", to: "d/f4" }, OTHER_NODE)).toBe(0);
+  expect(tree.apply({ kind: "create", path: "d/new" }, OTHER_NODE)).toBe(0);
+  const rest = ["f2", "f3", "f4", "f5", "f6", "f7", "f8"];
+  expect(listed(fs, d, handle, last)).toEqual(rest);
+  // The next server begins its own listing at the same place.
+  const next = fileSystemOf(tree);
+  const present = ["f2", "f4", "f5", "f6", "f7", "new"];
+  expect(listed(next, d, handle, last).toSorted()).toEqual(present);
+});
+
+test("a listing tells directories from files, and gives each entry its own node", () => {
+  using directory = new TempDirectory();
+  using tree = newTree(directory);
+  fill(tree.memdb, { "d/sub/file": "", "d/file": "" });
+  const fs = fileSystemOf(tree);
+  const d = nodeAt(fs, { parent: ROOT_NODE, name: "d" });
+  const types = new Map<string, number>();
+  const nodes = new Map<string, number>();
+  fs.readdir(d, opened(fs.opendir(d)), 2, (name, node, type) => {
+    types.set(name, type);
+    nodes.set(name, node);
+    return true;
+  });
+  expect(Object.fromEntries(types)).toEqual({ file: DT_REG, sub: DT_DIR });
+  for (const [name, node] of nodes) expect(nodeAt(fs, { parent: d, name })).toBe(node);
 });
 
 test("listings that are begun and never ended take a bounded memory, and still go on", () => {

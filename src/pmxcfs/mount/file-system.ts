@@ -27,7 +27,7 @@ import { whenDone } from "./eventual.ts";
 import { figuresOf } from "./figures.ts";
 import type { GuestClashes } from "./guest-clash.ts";
 import { Handles, NO_HANDLE } from "./handles.ts";
-import { indexAfter, isReachable, listDirectory } from "./listing.ts";
+import { isReachable, Listing } from "./listing.ts";
 import { acceptedMode, modeOf, S_IFDIR, S_IFMT, S_IFREG } from "./modes.ts";
 import { isGone, isRemoved, isStale, linksOf, type Node, NodeTable } from "./node-table.ts";
 import { type Special, specialEntries, type SpecialTexts } from "./special.ts";
@@ -212,13 +212,11 @@ export class PveFileSystem implements FileSystem {
     const node = this.#nodes.get(id);
     if (node === undefined) return Errno.ENOENT;
     const special = id === ROOT_NODE ? this.#special : undefined;
-    const listing = this.#handles.listing(handle, offset, () =>
-      listDirectory(this.#nodes, this.#nodes.presentOf(node), special),
-    );
-    for (let at = indexAfter(listing, offset); at < listing.length; at++) {
-      const listed = listing[at];
-      if (listed === undefined || !add(listed.name, listed.node, listed.type, listed.offset)) break;
-    }
+    const directory = this.#nodes.presentOf(node);
+    const make = (): Listing => new Listing(this.#nodes, directory, special);
+    const listing = this.#handles.listing(handle, offset, make);
+    let at = listing.indexAfter(offset);
+    while (at < listing.length && listing.add(at, directory, add)) at++;
     return 0;
   }
 

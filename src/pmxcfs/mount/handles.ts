@@ -3,16 +3,7 @@
  * directory, collected when reading begins. Ordinary files need no handle, only their node.
  */
 import { CfsLimits } from "../../base/limits.ts";
-
-/** One entry of a listing. */
-export interface Listed {
-  readonly name: string;
-  readonly node: number;
-  /** DT_*. */
-  readonly type: number;
-  /** d_off: a listing continues after this entry when given it. Ascending within a listing. */
-  readonly offset: number;
-}
+import type { Listing } from "./listing.ts";
 
 /** The handle of files that need none. */
 export const NO_HANDLE = 0;
@@ -34,7 +25,7 @@ export class Handles {
   readonly #texts = new Map<number, Uint8Array>();
   #textBytes = 0;
   /** By handle; the one that was read last is the last. */
-  readonly #listings = new Map<number, readonly Listed[]>();
+  readonly #listings = new Map<number, Listing>();
   /** Entries of all kept listings. */
   #listed = 0;
   /** Begins anywhere: after a take-over, processes still have handles of the previous server. */
@@ -75,7 +66,7 @@ export class Handles {
    * The listing of `handle`; made again at `offset` 0, or when there is none. Beyond MOST_LISTED
    * the listings that were read longest ago are dropped: a reader goes on after the same entry.
    */
-  listing(handle: number, offset: number, make: () => readonly Listed[]): readonly Listed[] {
+  listing(handle: number, offset: number, make: () => Listing): Listing {
     const listing = (offset === 0 ? undefined : this.#listings.get(handle)) ?? make();
     this.#drop(handle);
     for (const oldest of this.#listings.keys()) {

@@ -137,6 +137,18 @@ export class NodeTable {
     return alias;
   }
 
+  /**
+   * The id that the entry has on every server of this mount, if there is one; else `idOf`. Not for
+   * the kernel, which may know another entry by it.
+   */
+  lastingIdOf(entry: Entry): number {
+    const { inode, tookInode } = entry;
+    const isPlain = tookInode === undefined && this.#taken.size === 0;
+    // Asked for each entry of a listing.
+    if (isPlain && inode > ROOT_NODE && inode < FIRST_ALIAS) return inode;
+    return this.#lastingId(entry) ?? this.idOf(entry);
+  }
+
   /** The id that every server of this mount gives the entry; undefined when there is none. */
   #lastingId({ inode, tookInode = this.#taken.get(inode) }: Entry): number | undefined {
     if (inode < ROOT_NODE || tookInode === 0) return undefined;
