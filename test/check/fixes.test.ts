@@ -158,6 +158,16 @@ const SCENARIOS: Partial<Record<CodeName, Scenario>> = {
   },
   PVE_DEAD_MOUNT: { script: DEAD_FUSE, only: ["mount"] },
   PVE_NOT_EMPTY: { script: "echo a > /etc/pve/storage.cfg", only: ["mount"] },
+  PVE_REMOUNTED_READ_ONLY: {
+    script: `${named("127.0.0.1 localhost\n192.0.2.7 pve1\n")}
+      pmxcfs-ipc serve --mount /etc/pve --local --no-rrd > /run/log 2>&1 &
+      await test -L /etc/pve/local; echo keep > /etc/pve/storage.cfg
+      mount -i -o remount,ro pmxcfs /etc/pve; ! touch /etc/pve/refused`,
+    only: ["mount"],
+    roots: ["/etc/pve/storage.cfg"],
+    look: "echo new > /etc/pve/user.cfg; cat /etc/pve/user.cfg",
+    also: ({ looked }) => expect(looked).toBe("new\n"),
+  },
   FUSE_MISSING: {
     script: `cp $(command -v sleep) /opt/bin/pmxcfs
       ${bareDevices("mkdir /mnt/shm; mount --bind /dev/shm /mnt/shm")}`,

@@ -104,6 +104,17 @@ test("PVE_NAMESPACE_READ_ONLY: a read-only bind mount in this namespace only", a
   expect(codesOf(report)).toEqual(["PVE_NAMESPACE_READ_ONLY"]);
 });
 
+test("PVE_REMOUNTED_READ_ONLY: a mount that is read-only for all processes", async () => {
+  const report = await told(`${LIVE} mount -i -o remount,ro pmxcfs /etc/pve
+    $CHECK --socket svc --only mount --json || true`);
+  expectFound(report, "PVE_REMOUNTED_READ_ONLY", {
+    line: /^\/etc\/pve is mounted read-only, for all processes: every write gives EROFS$/,
+    fix: /^mount -i -o remount,rw pmxcfs \/etc\/pve$/,
+    exit: 2,
+  });
+  expect(codesOf(report)).toEqual(["PVE_REMOUNTED_READ_ONLY"]);
+});
+
 test("PVE_MOUNTED_TWICE: two file systems on top of each other", async () => {
   const second = shell([native("fuse-node"), "/etc/pve", "0755"]);
   const report =

@@ -51,7 +51,7 @@ async function writable(context: Context, mount: Mount): Promise<Finding> {
     const namespace = await machine.link(`${machine.paths.proc}/self/ns/mnt`);
     return found("PVE_NAMESPACE_READ_ONLY", { path, namespace });
   }
-  if (mount.readOnly) return found("PVE_READ_ONLY", { path, mode: "ro (mount option)" });
+  if (mount.readOnly) return found("PVE_REMOUNTED_READ_ONLY", { path });
   const local = await machine.run(["stat", "-c", "%a", `${path}/local`], context.left());
   if (local.timedOut) return found("PVE_HUNG", { path, deadline: options.deadlineMs });
   if (local.code !== 0) return pass("mount", `${path} is mounted (${mount.type}) and answers`);

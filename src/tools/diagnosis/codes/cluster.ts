@@ -170,6 +170,18 @@ export const CLUSTER_CODES = {
     advice: "In the unit of the service, set ReadWritePaths={path}, or remove ProtectSystem.",
     seen: ["read-only-file-system"],
   },
+  PVE_REMOUNTED_READ_ONLY: {
+    title: "/etc/pve is mounted read-only",
+    check: "mount",
+    severity: "fail",
+    usualPath: PVE.mount,
+    line: "{path} is mounted read-only, for all processes: every write gives EROFS",
+    cause:
+      "Somebody remounted it (mount -o remount,ro). pmxcfs mounts it writable, and shows a lack " +
+      "of quorum by its modes and by EACCES (Permission denied).",
+    fix: "mount -i -o remount,rw pmxcfs {path}",
+    seen: ["read-only-file-system"],
+  },
   PVE_NOT_EMPTY: {
     title: "files in /etc/pve prevent its mount",
     check: "mount",

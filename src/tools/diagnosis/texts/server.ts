@@ -386,6 +386,7 @@ export const SERVER_TEXTS: readonly ErrorText[] = [
         check: "only one service gets it: its unit has ProtectSystem",
         signs: /\/etc\/pve/,
       },
+      { code: "PVE_REMOUNTED_READ_ONLY", check: "`grep /etc/pve /proc/mounts` has ro" },
       { code: "PVE_READ_ONLY", check: "`pvecm status` says Quorate: No" },
       { code: "SHM_READ_ONLY", check: "`grep /dev/shm /proc/mounts` has ro", signs: /\/dev\/shm/ },
       {
