@@ -1,6 +1,6 @@
 /**
- * Pauses in asynchronous work that would hold the event loop: a slice of the work, then a turn for
- * others. Work that is a generator: steps.ts.
+ * Pauses in work that would hold the event loop: a slice of the work, then a turn for others; or
+ * urgent work of others within the turn. Work that is a generator: steps.ts.
  */
 
 /** Resolves in the next turn of the event loop. */
