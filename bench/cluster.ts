@@ -130,11 +130,8 @@ async function untilThere(
 ): Promise<number> {
   // The loop runs in the node: entering the node for each check would take longer than the join.
   // It looks for the last file, as listing all of them every 10 ms would be a load of its own.
-  const waiting = cluster
-    .node(3)
-    .sh(
-      `until [ -e /etc/pve/${directory}/${count} ]; do sleep 0.01; done; ls /etc/pve/${directory} | wc -l`,
-    );
+  const waiting = cluster.node(3).sh(`there=/etc/pve/${directory}
+    until [ -e $there/${count} ]; do sleep 0.01; done; ls $there | wc -l`);
   const start = performance.now();
   begin();
   const late = Bun.sleep(JOIN_MS).then(() => undefined);

@@ -21,11 +21,20 @@ function directoryOf(children: readonly Child[]): Entry {
   return directory as unknown as Entry;
 }
 
-/** What a reader gets that begins after `offset`: name, node, type and offset of each entry. */
-function read(listing: Listing, directory: Entry, offset = 2): (readonly [string, ...number[]])[] {
-  const all: [string, ...number[]][] = [];
-  for (let at = listing.indexAfter(offset); at < listing.length; at++) {
-    listing.add(at, directory, (...entry) => all.push(entry) > 0);
+interface Read {
+  readonly name: string;
+  readonly node: number;
+  readonly type: number;
+  readonly offset: number;
+}
+
+/** What a reader gets that begins after `after`. */
+function read(listing: Listing, directory: Entry, after = 2): Read[] {
+  const all: Read[] = [];
+  for (let at = listing.indexAfter(after); at < listing.length; at++) {
+    listing.add(at, directory, (name, node, type, offset) => {
+      return all.push({ name, node, type, offset }) > 0;
+    });
   }
   return all;
 }
@@ -40,13 +49,13 @@ test("entries are listed by id, each with its own type, and found again by their
   ]);
   const listing = new Listing(new NodeTable(noTree), directory);
   const all = [
-    ["sub", 10, 4, 74],
-    ["middle", 20, 8, 84],
-    ["late", 30, 8, 94],
+    { name: "sub", node: 10, type: 4, offset: 74 },
+    { name: "middle", node: 20, type: 8, offset: 84 },
+    { name: "late", node: 30, type: 8, offset: 94 },
   ];
-  expect(read(listing, directory)).toEqual(all as never);
-  expect(read(listing, directory, 74)).toEqual(all.slice(1) as never);
-  expect(read(listing, directory, 80)).toEqual(all.slice(1) as never);
+  expect(read(listing, directory)).toEqual(all);
+  expect(read(listing, directory, 74)).toEqual(all.slice(1));
+  expect(read(listing, directory, 80)).toEqual(all.slice(1));
   expect(read(listing, directory, 94)).toEqual([]);
 });
 
@@ -59,13 +68,14 @@ test("entries whose inodes cannot be ids are listed once each, after the others"
   ]);
   const nodes = new NodeTable(noTree);
   const all = read(new Listing(nodes, directory), directory);
-  expect(all.map(([name]) => name)[0]).toBe("plain");
-  expect(all.map(([name]) => name).toSorted()).toEqual(["huge", "negative", "plain", "root's"]);
-  const offsets = all.map(([, , , offset = 0]) => offset);
+  expect(all[0]?.name).toBe("plain");
+  const names = all.map(({ name }) => name);
+  expect(names.toSorted()).toEqual(["huge", "negative", "plain", "root's"]);
+  const offsets = all.map(({ offset }) => offset);
   expect(offsets).toEqual(offsets.toSorted((a, b) => a - b));
-  for (const [name, node] of all) {
+  for (const { name, node } of all) {
     const child = directory.children.get(name);
-    expect(child && nodes.idOf(child)).toBe(node as number);
+    expect(child && nodes.idOf(child)).toBe(node);
   }
   expect(Math.min(...offsets)).toBe(64 + 7);
 });

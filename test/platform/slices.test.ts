@@ -13,13 +13,12 @@ afterEach(() => {
   useShortSlices(false);
 });
 
-testUnless(noSlices())("a thread has short slices as long as it wants, a child never", () => {
+testUnless(noSlices())("a thread has short slices as long as it wants, a child never", async () => {
   const usual = schedulingOf(process.pid);
   expect(useShortSlices(true)).toBe(0);
   expect(schedulingOf(process.pid)).toEqual({ ...usual, slice: SHORTEST_SLICE });
-  const child = Bun.spawn(["sleep", "60"]);
+  await using child = Bun.spawn(["sleep", "60"]);
   expect(schedulingOf(child.pid)).toEqual(usual);
-  child.kill();
   expect(useShortSlices(false)).toBe(0);
   expect(schedulingOf(process.pid)).toEqual(usual);
 });

@@ -142,10 +142,6 @@ export class NodeTable {
    * the kernel, which may know another entry by it.
    */
   lastingIdOf(entry: Entry): number {
-    const { inode, tookInode } = entry;
-    const isPlain = tookInode === undefined && this.#taken.size === 0;
-    // Asked for each entry of a listing.
-    if (isPlain && inode > ROOT_NODE && inode < FIRST_ALIAS) return inode;
     return this.#lastingId(entry) ?? this.idOf(entry);
   }
 

@@ -28,9 +28,9 @@ import { DATABASE_GROUP, STATUS_GROUP } from "./group-names.ts";
 import { type GroupEvent, GroupService, type GroupTimes, instantNow } from "./group-service.ts";
 import { OwnAddress } from "./own-address.ts";
 import { QuorumService } from "./quorum-service.ts";
-import { SyncSlices } from "./sync-slices.ts";
 import { Supervisor } from "./service.ts";
 import { StartHold } from "./start-hold.ts";
+import { SyncSlices } from "./sync-slices.ts";
 
 /** After this long the status group is joined even when the nodes are not known. */
 const NODES_MS = 10_000;

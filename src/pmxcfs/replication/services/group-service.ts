@@ -43,7 +43,7 @@ export interface GroupServiceOptions {
   readonly beforeConfchg: () => Promise<void>;
   /** Awaited before a join, for facts that the join needs. Must have its own time limit. */
   readonly beforeJoin?: () => Promise<void>;
-  /** Called at each change of the mode. */
+  /** Called at each change of the mode: whether the group is being synchronised. */
   readonly syncing: (isSyncing: boolean) => void;
   /** Called when the connection has ended. */
   readonly lost: () => void;

@@ -1,8 +1,8 @@
 /**
- * Short time slices for the serving thread while a group of this node synchronises. All members of
- * the cluster are busy then, and the thread itself has no time to spare: a client that asks for it
- * would wait until other threads have used up their slices. At other times a server that polls
- * would lose a tenth of its round trips with sixteen clients by that.
+ * Short time slices for the serving thread while a group of this node synchronises. The thread has
+ * used up its share of the processor then, and a client would wait until other threads have used up
+ * their slices. Not at other times: with sixteen clients a server would lose a tenth of its round
+ * trips.
  */
 import { useShortSlices } from "../../../platform/processors.ts";
 
