@@ -78,9 +78,23 @@ export interface OuterIds {
   readonly gid: number | "unmapped";
 }
 
+/** The value of `option` in a command line (`--node pve1`, `--node=pve1`); undefined: not given. */
+export function optionValue(words: readonly string[], option: string): string | undefined {
+  const at = words.findIndex((word) => word === option || word.startsWith(`${option}=`));
+  return words[at] === option ? words[at + 1] : words[at]?.slice(option.length + 1);
+}
+
 /** The map of the initial user namespace: each id is itself. */
 function isWholeMap(text: string): boolean {
   return mapId(text, 0) === 0 && mapId(text, 4_294_967_294) === 4_294_967_294;
+}
+
+function kindOf(owner: ProcessInfo | undefined, words: readonly string[]): ServerKind {
+  if (owner === undefined) return "unknown";
+  if (owner.command === "pmxcfs" || owner.command === "pmxcfs-ipc") return owner.command;
+  // From a checkout: bun .../src/main.ts serve
+  const ours = words.includes("serve") && words.some((word) => /\/main\.[jt]s$/.test(word));
+  return ours ? "pmxcfs-ipc" : "unknown";
 }
 
 export class Facts {
@@ -270,25 +284,39 @@ export class Facts {
 
   /** Which program serves; `unknown` also when its process may not be seen. */
   serverKind(): Promise<ServerKind> {
-    return this.once("kind", async () => {
-      const owner = (await this.server())?.owner;
-      if (owner === undefined) return "unknown";
-      if (owner.command === "pmxcfs" || owner.command === "pmxcfs-ipc") return owner.command;
-      const words = await this.serverWords();
-      // From a checkout: bun .../src/main.ts serve
-      const ours = words.includes("serve") && words.some((word) => /\/main\.[jt]s$/.test(word));
-      return ours ? "pmxcfs-ipc" : "unknown";
-    });
+    return this.once("kind", async () =>
+      kindOf((await this.server())?.owner, await this.serverWords()),
+    );
   }
 
   /** The server's command line; empty when it may not be read. */
   serverWords(): Promise<readonly string[]> {
-    return this.once("words", async () => {
-      const pid = (await this.server())?.owner?.pid;
-      if (pid === undefined) return [];
-      const line = await this.machine.text(`${this.machine.paths.proc}/${pid}/cmdline`);
-      return typeof line === "string" ? line.split("\0") : [];
+    return this.once("words", async () => await this.#wordsOf((await this.server())?.owner));
+  }
+
+  async #wordsOf(owner: ProcessInfo | undefined): Promise<readonly string[]> {
+    if (owner === undefined) return [];
+    const line = await this.machine.text(`${this.machine.paths.proc}/${owner.pid}/cmdline`);
+    return typeof line === "string" ? line.split("\0") : [];
+  }
+
+  /**
+   * The name that the node's own server was given with --node, if that server is ours; it is not
+   * the examined server when another service is examined beside it.
+   */
+  givenNode(): Promise<string | undefined> {
+    return this.once("given node", async () => {
+      const isOwn = this.service === PVE_SERVICE;
+      const servers = isOwn ? [await this.server()] : await this.nodeListeners();
+      const owner = servers.find((server) => server?.owner !== undefined)?.owner;
+      const words = await this.#wordsOf(owner);
+      return kindOf(owner, words) === "pmxcfs-ipc" ? optionValue(words, "--node") : undefined;
     });
+  }
+
+  /** The name of this node: the one its server was given, else the host's. */
+  async nodeName(): Promise<string> {
+    return (await this.givenNode()) ?? this.machine.hostName();
   }
 
   /** Connections the server has, as the kernel counts them. */

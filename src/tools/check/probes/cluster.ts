@@ -8,8 +8,10 @@ import { CfsLimits } from "../../../base/limits.ts";
 import { QbFailure } from "../../../client/failure.ts";
 import { bodyOf } from "../../../pmxcfs/requests/encoding.ts";
 import { isBound } from "../../../platform/bound-socket.ts";
+import { NODE_GIVEN } from "../../diagnosis/codes/machine.ts";
 import { getStatus } from "../../../pmxcfs/requests/rows/get-status.ts";
 import { type Finding, found, pass, skip } from "../finding.ts";
+import { optionValue } from "../context.ts";
 import type { Context, Probe } from "../probe.ts";
 import { isRecord } from "../session.ts";
 import { isChroot } from "./chroot.ts";
@@ -27,8 +29,7 @@ const VALUES_ASKED = 400;
 async function nodeName({ machine, facts }: Context, server: unknown): Promise<Finding[]> {
   const name = machine.hostName();
   if (typeof server !== "string" || server === name) return [];
-  const words = await facts.serverWords();
-  const given = words.some((word) => word === "--node" || word.startsWith("--node="));
+  const given = optionValue(await facts.serverWords(), "--node") !== undefined;
   const asked = given && (await facts.serverKind()) === "pmxcfs-ipc";
   return [found("NODENAME_DIFFERS", { server, name }, asked ? { severity: "notice" } : {})];
 }
@@ -70,19 +71,29 @@ export const clusterProbe: Probe = {
   },
 };
 
+/** The finding that none of the directories `nodes` is this node's. */
+export async function directoryMissing(
+  { facts }: Context,
+  nodes: readonly string[],
+): Promise<Finding> {
+  const values = { name: await facts.nodeName(), others: nodes.join(", ") };
+  const isGiven = (await facts.givenNode()) !== undefined;
+  return found("NODE_DIRECTORY_MISSING", values, isGiven ? { advice: NODE_GIVEN } : {});
+}
+
 /** Node directories, as the mount shows them; config.db has a probe of its own. */
 export const nodeDirectoryProbe: Probe = {
   check: "name",
   async run(context) {
-    const { machine } = context;
+    const { machine, facts } = context;
     const path = `${machine.paths.pve}/nodes`;
     const listed = await machine.run(["ls", "-1", path], context.left());
     const nodes = listed.out.split("\n").filter((name) => name !== "");
-    const name = machine.hostName();
+    const name = await facts.nodeName();
     if (listed.code !== 0 || nodes.length === 0) return [];
     if (nodes.includes(name)) return [pass("name", `${path}/${name} exists`)];
     if (await isChroot(context)) return [];
-    return [found("NODE_DIRECTORY_MISSING", { name, others: nodes.join(", ") })];
+    return [await directoryMissing(context, nodes)];
   },
 };
 

@@ -148,7 +148,7 @@ async function ownAddress(context: Context): Promise<Finding[]> {
   const { nodename, nodelist } = (info ?? {}) as Partial<Record<string, unknown>>;
   const own = isRecord(nodelist) && typeof nodename === "string" ? nodelist[nodename] : undefined;
   const address = isRecord(own) ? own["ip"] : undefined;
-  if (typeof address !== "string" || nodename !== context.machine.hostName()) return [];
+  if (typeof address !== "string" || nodename !== (await context.facts.nodeName())) return [];
   if ((await interfaceAddresses(context)).some((one) => one.address === address)) return [];
   return [found("NODE_ADDRESS_GONE", { address, name: nodename })];
 }

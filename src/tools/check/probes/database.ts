@@ -15,6 +15,7 @@ import type { Context, Probe } from "../probe.ts";
 import { lockHoldersIn } from "../../../platform/proc-locks.ts";
 import { openBy } from "../proc.ts";
 import { isChroot } from "./chroot.ts";
+import { directoryMissing } from "./cluster.ts";
 import { behindLinks, diskFindings } from "./disk.ts";
 import { lockFindings, serversFindings } from "./lock.ts";
 import { replacedFindings } from "./open-file.ts";
@@ -228,14 +229,14 @@ function sizes(path: string, items: readonly SalvagedItem[]): Finding[] {
   return [...largest, found("DB_LARGE", { path, size, percent, limit })];
 }
 
-/** This machine's own name among the node directories, when there are any. */
+/** This node's own name among the node directories, when there are any. */
 async function nodeDirectory(context: Context, items: readonly SalvagedItem[]): Promise<Finding[]> {
-  const name = context.machine.hostName();
+  const name = await context.facts.nodeName();
   const nodes = items.flatMap(({ path, kind }) =>
     path.length === 2 && path[0] === "nodes" && kind === "directory" ? [path[1] ?? ""] : [],
   );
   if (nodes.length === 0 || nodes.includes(name) || (await isChroot(context))) return [];
-  return [found("NODE_DIRECTORY_MISSING", { name, others: nodes.join(", ") })];
+  return [await directoryMissing(context, nodes)];
 }
 
 /** The result of the examination, made once for both probes, or the reason why there is none. */
@@ -256,7 +257,7 @@ async function inside(context: Context, path: string): Promise<Finding[]> {
     pass("database", line, measures),
     ...sizes(path, items),
     ...(await nodeDirectory(context, items)),
-    ...changeFromFuture(context, items, last),
+    ...(await changeFromFuture(context, items, last)),
   ];
 }
 
@@ -339,8 +340,8 @@ export const filesProbe: Probe = {
     if (typeof items === "string") return [skip("files", items)];
     const findings = [
       ...(await filesLeft(context, items)),
-      ...locksHeld(context, items),
-      ...keysMissing(context, items),
+      ...(await locksHeld(context, items)),
+      ...(await keysMissing(context, items)),
     ];
     if (findings.length > 0) return findings;
     return [pass("files", "no temporary file was left behind, no lock is held")];

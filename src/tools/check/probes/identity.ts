@@ -167,7 +167,7 @@ async function nameless(
   deadline = 0,
 ): Promise<Finding> {
   const { machine, facts } = context;
-  const name = machine.hostName();
+  const name = await facts.nodeName();
   const hosts = machine.paths.etcHosts;
   const own = await ownAddress(context);
   const running = await facts.isServed();
@@ -180,10 +180,11 @@ export const nameProbe: Probe = {
   check: "name",
   async run(context) {
     const { machine, facts } = context;
-    const name = machine.hostName();
     if (await isChroot(context)) {
-      return [skip("name", `this is a chroot: ${name} is the name of the system around it`)];
+      const around = machine.hostName();
+      return [skip("name", `this is a chroot: ${around} is the name of the system around it`)];
     }
+    const name = await facts.nodeName();
     const running = await facts.isServed();
     const ours = (await facts.serverKind()) === "pmxcfs-ipc";
     const severity = ours ? "notice" : running ? "warn" : "fail";

@@ -66,8 +66,8 @@ function contentOf(items: readonly SalvagedItem[], path: string): string {
 
 /** Addresses that this node had for PVE and corosync, PVE's first. */
 async function known(context: Context): Promise<string[]> {
-  const { machine, left } = context;
-  const name = machine.hostName();
+  const { machine, facts, left } = context;
+  const name = await facts.nodeName();
   const items = (await within(itemsInTime(context), left() * READ_SHARE)) ?? [];
   const text = await machine.text(machine.paths.corosyncConf);
   const config = parseCorosyncConf(typeof text === "string" ? text : "");

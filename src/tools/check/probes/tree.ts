@@ -82,9 +82,9 @@ export async function filesLeft(
   context: Context,
   items: readonly SalvagedItem[],
 ): Promise<Finding[]> {
-  const { machine } = context;
+  const { machine, facts } = context;
   const { pve, proc } = machine.paths;
-  const nodes = nodesOf(items, machine.hostName());
+  const nodes = nodesOf(items, await facts.nodeName());
   const nowS = machine.now() / 1000;
   const left = items
     .filter((item) => item.kind === "file" && isLeft(context, item, nodes, nowS))
@@ -105,8 +105,11 @@ export async function filesLeft(
 const NODE_KEYS = ["pve-ssl.key", "pve-ssl.pem"];
 
 /** Keys of this node that PVE makes in the directory of every node. */
-export function keysMissing({ machine }: Context, items: readonly SalvagedItem[]): Finding[] {
-  const name = machine.hostName();
+export async function keysMissing(
+  { facts }: Context,
+  items: readonly SalvagedItem[],
+): Promise<Finding[]> {
+  const name = await facts.nodeName();
   const present = new Set(
     items.flatMap(({ path, kind, row }) => {
       return kind === "directory" || row.data.length > 0 ? path.join("/") : [];
@@ -154,8 +157,11 @@ export function locksOfFuture({ machine }: Context, items: readonly SalvagedItem
 }
 
 /** Locks: who wrote them and how long ago. */
-export function locksHeld({ machine }: Context, items: readonly SalvagedItem[]): Finding[] {
-  const nodes = nodesOf(items, machine.hostName());
+export async function locksHeld(
+  { machine, facts }: Context,
+  items: readonly SalvagedItem[],
+): Promise<Finding[]> {
+  const nodes = nodesOf(items, await facts.nodeName());
   const nowS = Math.round(machine.now() / 1000);
   const locks = lockDirectories(items);
   if (locks.length === 0) return [];
@@ -178,15 +184,15 @@ export interface LastChange {
 const CHANGE_LIMIT_S = 60;
 
 /** A last change that is still to come by this machine's clock: its own clock, or the writer's. */
-export function changeFromFuture(
-  { machine }: Context,
+export async function changeFromFuture(
+  { machine, facts }: Context,
   items: readonly SalvagedItem[],
   { modifiedS, writer }: LastChange,
-): Finding[] {
+): Promise<Finding[]> {
   const seconds = Math.round(modifiedS - machine.now() / 1000);
   const limit = CHANGE_LIMIT_S;
   if (seconds <= limit) return [];
-  const { own, names } = nodesOf(items, machine.hostName());
+  const { own, names } = nodesOf(items, await facts.nodeName());
   if (own === 0 || writer === 0 || writer === own) {
     return [found("CLOCK_BACKWARDS", { what: "the last change in config.db", seconds, limit })];
   }

@@ -1,6 +1,12 @@
 /** Codes about the host: shared memory, node name, memory, clock, processes. */
 import type { Code } from "../code.ts";
 
+/** The advice if the node without a directory was named by --node. */
+export const NODE_GIVEN =
+  "The server was started with --node {name}. If another name is meant, correct it there and " +
+  "restart the server. To keep it: `pmxcfs-ipc config rename-node --mount /etc/pve OLD-NAME " +
+  "{name}` moves the files of the guests, one by one; it needs quorum.";
+
 export const MACHINE_CODES = {
   SHM_MISSING: {
     title: "no /dev/shm",
@@ -167,8 +173,8 @@ export const MACHINE_CODES = {
     severity: "warn",
     line: "nodes/{name} does not exist; there are: {others}",
     cause:
-      "The host was renamed. Its guests' files are still under the old name, so the GUI does not " +
-      "show them on this node.",
+      "The host was renamed, or the server's --node is wrong. The guests' files are still under " +
+      "the old name, so the GUI does not show them on this node.",
     advice:
       "To go back: `hostnamectl hostname OLD-NAME`, then `systemctl restart pve-cluster`. To " +
       "keep the new name: `pmxcfs-ipc config rename-node --mount /etc/pve OLD-NAME {name}` " +
