@@ -52,6 +52,50 @@ test("a name without a server is no reason to restart the node's own", async () 
   expect(fixesOf(report)).toEqual([]);
 });
 
+/** A config.db with which no pmxcfs starts. */
+const DAMAGED = `head -c 8192 /dev/zero > /var/lib/pve-cluster/config.db
+  chmod 0600 /var/lib/pve-cluster/config.db
+`;
+
+/** What explains each code of a report. */
+function explanations({ findings }: Told): [string, string | null][] {
+  return findings.flatMap(({ code, follows_from: root }) => (code === null ? [] : [[code, root]]));
+}
+
+test("a damaged config.db is not why nothing listens on a name that no server has", async () => {
+  const report = await told(`${pmxcfs("pve2")} ${DAMAGED}
+    $CHECK --socket typo --only listener,database --json || true`);
+  expect(explanations(report)).toEqual([
+    ["SOCKET_ABSENT", null],
+    ["DB_CORRUPT", null],
+  ]);
+  expectFound(report, "SOCKET_ABSENT", {
+    line: /^nothing listens on @typo$/,
+    fix: /^The node's own server listens on @pve2: .* correct the name\.$/,
+    exit: 2,
+  });
+});
+
+test("with a damaged config.db, the node's own name is explained, another one is not", async () => {
+  const stopped = `${OWN_STATE} ${DAMAGED}`;
+  const own = await told(`${stopped} $CHECK --only listener,database --json || true`);
+  expect(explanations(own)).toEqual([
+    ["SOCKET_ABSENT", "DB_CORRUPT"],
+    ["DB_CORRUPT", null],
+  ]);
+  const mistyped = await told(`${stopped}
+    $CHECK --socket typo --only listener,database --json || true`);
+  expect(explanations(mistyped)).toEqual([
+    ["SOCKET_ABSENT", null],
+    ["DB_CORRUPT", null],
+  ]);
+  expectFound(mistyped, "SOCKET_ABSENT", {
+    line: /^nothing listens on @typo$/,
+    fix: /^Correct the name, or start the server of @typo\. .* does not listen on @pve2 either: /,
+    exit: 2,
+  });
+});
+
 test("a server behind a tracer has another name, and no fix ends it", async () => {
   const report = await told(`${pmxcfs("behind")} ${other("pve2")}
     $CHECK --only listener,database --json || true`);

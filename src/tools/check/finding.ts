@@ -34,6 +34,8 @@ export interface Finding {
   readonly fix?: string;
   /** What to do, or to look at, by hand. */
   readonly advice?: string;
+  /** The codes that may explain this one, if not those of EFFECTS. */
+  readonly causes?: readonly CodeName[];
   /** The finding that explains this one, and has the fix. */
   readonly followsFrom?: CodeName;
   readonly measures: readonly Measure[];
@@ -50,6 +52,8 @@ interface Extra {
   readonly fix?: string | null;
   /** Instead of the code's own. */
   readonly advice?: string;
+  /** Instead of the code's own in EFFECTS. */
+  readonly causes?: readonly CodeName[];
 }
 
 /** Control characters escaped: the name that a peer gave itself must not control the terminal. */
@@ -101,6 +105,7 @@ export function found<C extends CodeName>(
     cause: fill(row.cause, values, asIs),
     ...(fix === undefined ? {} : { fix }),
     ...(advice === undefined ? {} : { advice: fill(advice, values, shellQuote) }),
+    ...(extra.causes === undefined ? {} : { causes: extra.causes }),
     measures: extra.measures ?? [],
     details: (extra.details ?? []).map(clean),
   };

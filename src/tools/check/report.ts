@@ -51,7 +51,7 @@ function rootOf(finding: Finding, findings: readonly Finding[]): Finding {
   let root = finding;
   while (!seen.has(root)) {
     seen.add(root);
-    const causes: readonly CodeName[] = (root.code && EFFECTS[root.code]) ?? [];
+    const causes = root.causes ?? (root.code && EFFECTS[root.code]) ?? [];
     root = causes.map((code) => seriousFinding(code, findings)).find((one) => one) ?? root;
   }
   return root;

@@ -92,14 +92,19 @@ export const EXPLAINS_AS_FAILURE: ReadonlySet<CodeName> = new Set([
   "SHM_INODES_LOW",
 ]);
 
+/** Faults with which a server that runs is not reached by its name. */
+export const HIDES_LISTENER: readonly CodeName[] = [
+  "NETNS_DIFFERS",
+  "SOCKET_TAKEN",
+  "SOCKET_SHORT_ADDRESS",
+  "SOCKET_FILESYSTEM_MISMATCH",
+];
+
 /** Symptom -> the codes that explain it if both are found, the most specific first. */
 export const EFFECTS: Readonly<Partial<Record<CodeName, readonly CodeName[]>>> = {
   SOCKET_ABSENT: [
     ...PREVENTS_START,
-    "NETNS_DIFFERS",
-    "SOCKET_TAKEN",
-    "SOCKET_SHORT_ADDRESS",
-    "SOCKET_FILESYSTEM_MISMATCH",
+    ...HIDES_LISTENER,
     "DB_NOT_PMXCFS",
     "LOG_ERROR",
     "UNIT_FAILED",

@@ -1,10 +1,11 @@
 /** Which process listens on the service's name and whether it runs, and the restart flag. */
 import type { Listener } from "../context.ts";
-import { NODE_IS_SERVED } from "../../diagnosis/codes/listener.ts";
+import { HIDES_LISTENER } from "../../diagnosis/codes.ts";
+import { NODE_IS_SERVED, NODE_NOT_SERVED } from "../../diagnosis/codes/listener.ts";
 import { type Finding, found, pass, skip } from "../finding.ts";
 import type { Context, Probe } from "../probe.ts";
 import { type ProcessInfo, readProcess } from "../proc.ts";
-import { startOf, UNITS } from "./unit.ts";
+import { isOfNode, startOf, UNITS } from "./unit.ts";
 
 /** Interval after which a process in uninterruptible sleep is looked at again. */
 const STUCK_SAMPLE_MS = 150;
@@ -95,14 +96,21 @@ async function notInstalled({ machine, facts }: Context): Promise<boolean> {
   return !/loaded|masked/.test(out);
 }
 
-/** Nothing listens: the finding, with a fix where there is a unit to start. */
+/**
+ * Nothing listens: the finding, with a fix where there is a unit to start. What prevents the start
+ * of the node's server (a damaged config.db) does not explain that another service is not served.
+ */
 export async function absent(context: Context): Promise<Finding> {
   const { service } = context.facts;
-  if ((await context.facts.nodeListeners()).length > 0) {
-    return found("SOCKET_ABSENT", { service }, { fix: null, advice: NODE_IS_SERVED });
+  const isServed = (await context.facts.nodeListeners()).length > 0;
+  const isOwn = await isOfNode(context);
+  const causes = isOwn ? {} : { causes: HIDES_LISTENER };
+  if (isServed) {
+    return found("SOCKET_ABSENT", { service }, { fix: null, advice: NODE_IS_SERVED, ...causes });
   }
   if (await notInstalled(context)) return found("NOT_INSTALLED", { service });
-  return found("SOCKET_ABSENT", { service }, await startOf(context));
+  if (isOwn) return found("SOCKET_ABSENT", { service }, await startOf(context));
+  return found("SOCKET_ABSENT", { service }, { fix: null, advice: NODE_NOT_SERVED, ...causes });
 }
 
 export const listenerProbe: Probe = {

@@ -3,7 +3,7 @@
  */
 import { counted } from "../../../base/counted.ts";
 import { maskSecrets } from "../../../base/mask-secrets.ts";
-import { NODE_UNIT } from "../../../base/paths.ts";
+import { NODE_UNIT, PVE_SERVICE } from "../../../base/paths.ts";
 import { explain } from "../../diagnosis/explain.ts";
 import { type Finding, found, pass, skip } from "../finding.ts";
 import type { Context, Probe } from "../probe.ts";
@@ -36,6 +36,20 @@ export async function startOf({ machine }: Context): Promise<{ fix?: string | nu
   const [unit] = parseShow((await machine.run(words, 1_000)).out);
   if (unit?.get("LoadState") !== "loaded") return { fix: null };
   return unit.get("ActiveState") === "active" ? { fix: "systemctl restart pve-cluster" } : {};
+}
+
+/** The command lines in the ExecStart that `systemctl show` prints. */
+const COMMAND_LINES = /argv\[\]=(.*?) ; ignore_errors=/g;
+
+/** Whether the examined service is the node's own: pve2, or a name in the command of its units. */
+export function isOfNode({ machine, facts }: Context): Promise<boolean> {
+  return facts.once("of node", async () => {
+    if (facts.service === PVE_SERVICE) return true;
+    const { out } = await machine.run(["systemctl", "show", "-p", "ExecStart", ...UNITS], 1_000);
+    return [...out.matchAll(COMMAND_LINES)].some(([, line = ""]) => {
+      return line.split(/[\s;='"]+/).includes(facts.service);
+    });
+  });
 }
 
 /**

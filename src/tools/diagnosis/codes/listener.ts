@@ -10,6 +10,12 @@ export const NODE_IS_SERVED =
   "The node's own server listens on @pve2: `pmxcfs-ipc --check` without --socket examines it. " +
   "Start the server of @{service}, or correct the name.";
 
+/** The advice if another service is examined, and the node's own server does not listen either. */
+export const NODE_NOT_SERVED =
+  "Correct the name, or start the server of @{service}. The node's own server does not listen on " +
+  "@pve2 either: `pmxcfs-ipc --check` without --socket examines it, and its log is in " +
+  "`journalctl -b -u pve-cluster -n 30`.";
+
 /** The advice if a server that was not started by the unit prevents the unit's start. */
 export const STARTED_BY_HAND =
   "pid {pid} ({command}) serves @{service} and holds pmxcfs's lock, and was not started by " +
