@@ -121,15 +121,41 @@ test("the names of a large directory are read a few at a time, also while some a
   }
 });
 
-asRoot("a process whose mappings cannot be read does not stop the event loop", async () => {
+/** A /proc of the initial pid namespace with one process, whose mappings are not there yet. */
+function ownProc(): string {
   const proc = mkdtempSync(join(tmpdir(), "pmxcfs-ipc-proc-"));
+  mkdirSync(join(proc, "self", "ns"), { recursive: true });
+  symlinkSync("pid:[4026531836]", join(proc, "self", "ns", "pid"));
+  mkdirSync(join(proc, "1"));
+  return proc;
+}
+
+asRoot("other work runs while the names in very many mappings are searched", async () => {
+  const proc = ownProc();
+  try {
+    const names = Array.from({ length: 5000 }, (_, index) => `qb-4194999-1-${index}-AbCdEf`);
+    const lines = names.map(
+      (name) => `7f0000000000-7f0000001000 rw-s 00000000 00:01 1 ${SHM}/${name}/file\n`,
+    );
+    writeFileSync(join(proc, "1", "maps"), lines.join(""));
+    const stale = new StaleDirectories(shm, SHM, proc);
+    let pieces = 0;
+    using _slices = shortSlices((count) => (pieces = count));
+    const found = await Promise.all(names.map((name) => stale.livenessOf(name)));
+    expect(new Set(found)).toEqual(new Set(["alive"]));
+    expect(pieces).toBeGreaterThan(4);
+    expect(await stale.livenessOf("qb-4194999-1-5000-AbCdEf")).toBe("dead");
+  } finally {
+    rmSync(proc, { recursive: true });
+  }
+});
+
+asRoot("a process whose mappings cannot be read does not stop the event loop", async () => {
+  const proc = ownProc();
   try {
     // A process that holds the lock of its own mappings: reading them waits.
-    mkdirSync(join(proc, "self", "ns"), { recursive: true });
-    symlinkSync("pid:[4026531836]", join(proc, "self", "ns", "pid"));
     const name = "qb-4194999-1-1-AbCdEf";
     const maps = join(proc, "1", "maps");
-    mkdirSync(join(proc, "1"));
     expect(Bun.spawnSync(["mkfifo", maps]).exitCode).toBe(0);
     const liveness = new StaleDirectories(shm, SHM, proc).livenessOf(name);
     const first = await Promise.race([liveness, Bun.sleep(1).then(() => "the loop")]);
