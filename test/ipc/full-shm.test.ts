@@ -180,6 +180,28 @@ test("a client is refused when the memory of all ended connections is not enough
   expect(full.service.stats.refused.resources).toBe(1);
 });
 
+test("a log that throws at the refusal of a peer delays no other one that waits", async () => {
+  const errors: string[] = [];
+  let isThrown = false;
+  const warn = (): void => {
+    if (isThrown) return;
+    isThrown = true;
+    throw new Error("no log");
+  };
+  const error = (line: string): void => void errors.push(line);
+  await using full = fullService(Infinity, { log: { ...silentLog, warn, error } });
+  const { service } = full;
+  await connectedAndClosed(service, 5);
+  full.fill();
+  const two = [1, 2].map(() => QbClient.connect(service.name, { timeoutMs: 5000 }));
+  const failures = (await Promise.all(two)).map((failure) => {
+    return failure instanceof QbClient ? "connected" : failure.kind;
+  });
+  expect(failures.toSorted()).toEqual(["disconnected", "refused"]);
+  expect(service.stats.refused).toMatchObject({ resources: 2 });
+  expect(errors).toEqual([expect.stringMatching(/^setting up pid \d+ .*: Error: no log <- /)]);
+});
+
 test("rings of ended connections leave mappings to the runtime, however many connect", async () => {
   await using full = fullService(0, { mappedRings: 24 });
   await connectedAndClosed(full.service, 20);

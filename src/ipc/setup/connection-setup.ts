@@ -79,7 +79,9 @@ export class ConnectionSetup {
     this.#admission = new Admission(settings);
     this.#expected = new PendingHandshakes(settings.pendingHandshakes);
     this.#unwanted = new PendingHandshakes(settings.unwantedHandshakes);
-    this.#queue = new TimeSlicedQueue(settings.setUpMsPerTurn, (socket) => this.#setUp(socket));
+    this.#queue = new TimeSlicedQueue(settings.setUpMsPerTurn, (socket) =>
+      this.#tryToSetUp(socket),
+    );
     this.#events = {
       onSetupRequest: (socket) => this.#onSetupRequest(socket),
       onHandshakeEnd: (socket, why) => this.#onHandshakeEnd(socket, why),
@@ -226,6 +228,19 @@ export class ConnectionSetup {
       return { verdict: known, judged: connectIds };
     }
     return { verdict: this.#judge(peer), judged: peer };
+  }
+
+  /**
+   * An exception (of a log of the library's user) ends the handshake of this peer only: the caller
+   * is the handshake of another one, or the watch over the memory that several wait for.
+   */
+  #tryToSetUp(socket: SetupSocket): void {
+    try {
+      this.#setUp(socket);
+    } catch (error) {
+      socket.onFailure(error);
+      this.#parts.log.failure(`setting up ${describePeer(socket.peer)} failed`, error);
+    }
   }
 
   /** Makes the rings of a peer whose turn in the queue has come. */
