@@ -1,5 +1,6 @@
 /** Connects while /dev/shm is full of the rings of ended connections. */
 import { afterEach, expect, mock, spyOn, test } from "bun:test";
+import { join } from "node:path";
 import { Errno } from "../../src/base/errno.ts";
 import { silentLog } from "../../src/base/log.ts";
 import { nextTurn } from "../../src/base/turns.ts";
@@ -16,6 +17,7 @@ import { closeDescriptor, type FileDirectory } from "../../src/platform/files.ts
 import { ConnectionRequest, QbMessage } from "../../src/wire/qb.ts";
 import { encode } from "../../src/wire/struct.ts";
 import { eventually } from "../support/eventually.ts";
+import { REPOSITORY } from "../support/native.ts";
 import { uniqueName } from "../support/service.ts";
 
 afterEach(() => {
@@ -142,6 +144,16 @@ test("peers that wait are served in turn, by user, each when its memory is free"
   expect(second).toBe(1000);
   // Nothing is left to wait for.
   expect(take("last", 33, 1)).toBe(Errno.ENOSPC);
+});
+
+test("an exception for a peer that waited delays neither the others nor later ones", async () => {
+  // In a process of its own: nothing catches the exception.
+  const script = join(REPOSITORY, "test", "support", "servers", "failing-set-up.ts");
+  const child = Bun.spawn([process.execPath, script], { stdout: "pipe" });
+  expect(await new Response(child.stdout).json()).toEqual({
+    served: ["waiting", "later"],
+    failures: ["Error: no rings"],
+  });
 });
 
 test("a client gets the memory of ended connections after several turns", async () => {

@@ -111,11 +111,20 @@ export class RingSupply<Peer extends QueuedJob> implements Disposable {
 
   /**
    * Calls `again` for the peers in turn, by user and process: for each when as many bytes as it
-   * needs are removed.
+   * needs are removed. What it throws rejects the promise; a further watch goes on with the others.
    */
   async #watch(): Promise<void> {
     this.#isWatching = true;
-    this.#disposal.start();
+    try {
+      this.#disposal.start();
+      await this.#serveWaiting();
+    } finally {
+      this.#isWatching = false;
+      if (this.#waiting.size > 0) void this.#watch();
+    }
+  }
+
+  async #serveWaiting(): Promise<void> {
     let usedBytes = this.#disposal.removedBytes;
     while (this.#waiting.size > 0) {
       await nextTurn();
@@ -132,7 +141,6 @@ export class RingSupply<Peer extends QueuedJob> implements Disposable {
         if (this.#waiting.delete(peer)) this.#again(peer);
       }
     }
-    this.#isWatching = false;
   }
 
   /** The peer has gone. */
