@@ -225,6 +225,8 @@ class Judge {
       this.remarks.push({ kind: "hidden-name", text, row: node.row });
       const ahead = [node];
       for (let at = ahead.pop(); at !== undefined; at = ahead.pop()) {
+        // Nothing is below a file, as in a directory that can be found.
+        if (at.row?.type !== RowType.DIRECTORY) continue;
         for (const child of at.children.values()) {
           reached.add(child);
           ahead.push(child);
