@@ -74,6 +74,17 @@ describe("a member alone", () => {
     });
   });
 
+  test("gets the result of a change that comes back before its last fragment is answered", () => {
+    const { machine } = machineOf(A);
+    machine.confchg(change([A], [A]), at(0));
+    machine.propose({ subtype: 1, body: Buffer.from("large") }, at(0));
+    const sent = Buffer.from(machine.next(at(0))?.bytes ?? []);
+    expect(machine.sent("pending")).toEqual([]);
+    expect(settled(machine.deliver(A, sent, at(1)))).toEqual([5]);
+    expect(machine.sent("sent")).toEqual([]);
+    expect(machine.status(at(1)).sending).toMatchObject({ outbox: 0, waiting: 0 });
+  });
+
   test("learns from a later message of its own that an earlier one is lost", () => {
     const { machine } = machineOf(A);
     machine.confchg(change([A], [A]), at(0));

@@ -61,7 +61,7 @@ export interface SendReport {
   readonly line?: string;
   /** It was given up, or corosync refused it. */
   readonly failure?: string;
-  /** corosync has this NORMAL message, with this count. */
+  /** corosync has this NORMAL message, or a part of it, with this count. */
   readonly sent?: { readonly item: NormalItem; readonly count: bigint };
   /** This one was dropped. */
   readonly failed?: NormalItem;
@@ -228,7 +228,7 @@ export class Outbox {
     const offer = this.#offer;
     if (offer === undefined) return {};
     this.#pending = outcome === "pending";
-    if (this.#pending) return {};
+    if (this.#pending) return this.#underWay(offer);
     if (outcome === "again") {
       this.#retries++;
       this.#allRetries++;
@@ -236,6 +236,12 @@ export class Outbox {
       if (!hasCaller || this.#retries < MAX_RETRIES) return this.#retryLine(offer);
     }
     return this.#finished(offer, outcome === "again" ? "CS_ERR_TRY_AGAIN" : error, outcome);
+  }
+
+  /** The message may come back before corosync has answered its last fragment. */
+  #underWay(offer: Offer): SendReport {
+    if (offer.lane !== "normal") return {};
+    return { sent: { item: offer.item, count: this.#headCount ?? 0n } };
   }
 
   #finished(offer: Offer, error: string, outcome: SendOutcome): SendReport {
