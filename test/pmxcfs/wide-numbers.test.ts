@@ -4,6 +4,7 @@ import { expect, test } from "bun:test";
 import { readdirSync } from "node:fs";
 import { silentLog } from "../../src/base/log.ts";
 import { backupDatabase, restoreDatabase } from "../../src/pmxcfs/rescue/backup.ts";
+import { decodeUpdate, encodeUpdate } from "../../src/pmxcfs/replication/dcdb-message.ts";
 import { openTree } from "../../src/pmxcfs/store/open-tree.ts";
 import { readRows } from "../../src/pmxcfs/store/sqlite-rows.ts";
 import { TempDirectory } from "./support.ts";
@@ -51,6 +52,16 @@ test("the largest exact numbers are accepted", () => {
   const { rows, refusal } = startedWith([exact, 0n, exact + 1n]);
   expect(rows).toMatchObject([{ inode: Number(exact), version: Number(exact) + 1 }]);
   expect(refusal).toBeUndefined();
+});
+
+test("a leader's root is refused with the version that a start refuses", () => {
+  const root = { inode: 0, parent: 0, writer: 1, mtime: 5, type: 4, name: "" };
+  const taken = (version: number) =>
+    decodeUpdate(encodeUpdate({ ...root, version, data: new Uint8Array(0) }))?.version;
+  const last = Number.MAX_SAFE_INTEGER;
+  expect(startedWith([5n, 0n, BigInt(last)]).refusal).toBeDefined();
+  expect(startedWith([5n, 0n, BigInt(last) - 1n]).refusal).toBeUndefined();
+  expect([last, last - 1].map(taken)).toEqual([undefined, last - 1]);
 });
 
 test("a copy that would have other numbers is neither made nor restored", () => {

@@ -200,7 +200,10 @@ export function encodeUpdate(entry: SyncEntry): Buffer {
   return body;
 }
 
-/** The entry of an UPDATE, copied; undefined also for numbers of 2^53 and more. */
+/**
+ * The entry of an UPDATE, copied. Undefined also for numbers of 2^53 and more, and for a version
+ * whose next one is, as at the start (tooWide): two new entries would get the same inode.
+ */
 export function decodeUpdate(body: Buffer): SyncEntry | undefined {
   if (body.length < Update.size) return undefined;
   const span = spanOf(body);
@@ -212,7 +215,7 @@ export function decodeUpdate(body: Buffer): SyncEntry | undefined {
   const [parent, inode, version] = [read.parent, read.inode, read.version].map((number) =>
     Number(number(span)),
   ) as [number, number, number];
-  if (![parent, inode, version].every(Number.isSafeInteger)) return undefined;
+  if (![parent, inode, version + 1].every(Number.isSafeInteger)) return undefined;
   const [writer, mtime, type] = [read.writer(span), read.mtime(span), read.type(span)];
   if (type !== RowType.DIRECTORY && type !== RowType.FILE) return undefined;
   const data = Buffer.from(body.subarray(dataAt));
