@@ -2,6 +2,7 @@
  * The host's corosync.conf: which of two versions is newer, and when corosync loads it again, as
  * the C server decides both.
  */
+import { Database } from "bun:sqlite";
 import { expect, test } from "bun:test";
 import { mkdirSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { followCorosyncConf, joinsCluster } from "../src/daemon/node/host-corosync-conf.ts";
@@ -144,6 +145,21 @@ test("a database that was changed does not: a node that left its cluster stays a
   }
   tree[Symbol.dispose]();
   expect(decided(directory, host)).toEqual({ joined: false, text: "none", version: 3, lines: [] });
+});
+
+test.each([
+  ["inode", [-7, 5]],
+  ["version", [7, -5]],
+])("a negative %s of a foreign database keeps the node out of a cluster", (which, numbers) => {
+  using directory = new TempDirectory();
+  const host = directory.put("corosync.conf", conf(1));
+  expect(decided(directory, host).joined).toBe(true);
+  const insert = "INSERT INTO tree VALUES (?, 0, ?, 0, 1, 8, 'odd', NULL)";
+  using database = new Database(directory.at("config.db"));
+  database.run(insert, numbers);
+  const why = `the ${which} of 'odd' is negative: this database can be served with -l only`;
+  expect(decided(directory, host).joined).toBe(why);
+  expect(decided(directory, host, true).joined).toBe(false);
 });
 
 test("with -l nothing is imported, and the log says when a configuration is ignored", () => {

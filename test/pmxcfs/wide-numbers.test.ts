@@ -1,4 +1,4 @@
-/** Numbers beyond 2^53 in a config.db: what writes it, or a copy of it, refuses them. */
+/** Numbers beyond 2^53 in a config.db: what writes it, or a copy, refuses them. Negative ones. */
 import { Database } from "bun:sqlite";
 import { expect, test } from "bun:test";
 import { readdirSync } from "node:fs";
@@ -52,6 +52,31 @@ test("the largest exact numbers are accepted", () => {
   const { rows, refusal } = startedWith([exact, 0n, exact + 1n]);
   expect(rows).toMatchObject([{ inode: Number(exact), version: Number(exact) + 1 }]);
   expect(refusal).toBeUndefined();
+});
+
+test("a lock with a negative inode has the digest of C, which takes the inode as unsigned", () => {
+  using directory = new TempDirectory();
+  const file = directory.at("config.db");
+  const made = openTree({ file, log: silentLog });
+  if (typeof made === "string") throw new Error(made);
+  for (const path of ["priv", "priv/lock", "priv/lock/x"]) {
+    expect(made.apply({ kind: "mkdir", path }, { writer: 0, time: 9 })).toBe(0);
+  }
+  made[Symbol.dispose]();
+  using database = new Database(file);
+  database.run("UPDATE tree SET inode = -7 WHERE name = 'x'");
+  const tree = openTree({ file, log: silentLog });
+  if (typeof tree === "string") throw new Error(tree);
+  using opened = tree;
+  const { version, parent } = opened.memdb.find("priv/lock/x")!;
+  const head = Buffer.alloc(37);
+  head.writeBigInt64LE(-7n, 0);
+  head.writeBigUInt64LE(BigInt(version), 8);
+  head.writeUInt32LE(9, 20);
+  head.writeUInt8(4, 28);
+  head.writeBigUInt64LE(BigInt(parent!.inode), 29);
+  const digest = new Bun.CryptoHasher("sha256").update(head).update("x").digest();
+  expect(opened.lockDigest("priv/lock/x")).toEqual(digest);
 });
 
 test("a leader's root is refused with the version that a start refuses", () => {

@@ -73,7 +73,7 @@ export interface JoinOptions {
  * that was never changed first imports the host's: C does so only if the start has made the
  * database, and after a first start that failed at the import (a full disk) or was killed before
  * it, the next one would serve an empty tree alone and with quorum. A string says why the import
- * failed.
+ * failed, or why the tree cannot be that of a member.
  */
 export function joinsCluster(tree: TreeStore, options: JoinOptions, log: Log): boolean | string {
   const { memdb } = tree;
@@ -85,7 +85,21 @@ export function joinsCluster(tree: TreeStore, options: JoinOptions, log: Log): b
   const isUntouched = tree.version <= FIRST_VERSION && memdb.entryCount === 0;
   const { hostCorosyncConf } = options;
   const failure = isUntouched ? importCorosyncConf(tree, hostCorosyncConf, log) : undefined;
-  return failure ?? isInTree();
+  if (failure !== undefined) return failure;
+  return isInTree() && (negativeNumber(tree) ?? true);
+}
+
+/**
+ * Why the tree cannot be compared with those of other members: C takes negative inodes and versions
+ * of a foreign database for numbers above 2^63, after all others.
+ */
+function negativeNumber(tree: TreeStore): string | undefined {
+  for (const { inode, version, name } of tree.entries()) {
+    if (inode >= 0 && version >= 0) continue;
+    const which = inode < 0 ? "inode" : "version";
+    return `the ${which} of '${name}' is negative: this database can be served with -l only`;
+  }
+  return undefined;
 }
 
 /**

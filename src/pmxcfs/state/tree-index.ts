@@ -52,9 +52,11 @@ function getU64(source: Buffer, at: number): number {
   return source.readUInt32LE(at) + source.readUInt32LE(at + 4) * 0x1_0000_0000;
 }
 
+/** A negative number, of a foreign database, as its two's complement, as in C. */
 function putU64(target: Buffer, value: number, at: number): void {
-  target.writeUInt32LE(value % 0x1_0000_0000, at);
-  target.writeUInt32LE(Math.floor(value / 0x1_0000_0000), at + 4);
+  const high = Math.floor(value / 0x1_0000_0000);
+  target.writeUInt32LE(value - high * 0x1_0000_0000, at);
+  target.writeInt32LE(high, at + 4);
 }
 
 /** An entry's fields in hashed form; digestOf omits the inode at the start. */
