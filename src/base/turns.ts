@@ -16,8 +16,10 @@ const URGENT_MS = 0.25;
 const LONGEST_PAUSE_MS = 10;
 
 const urgent = new Set<() => void>();
-/** When `giveWay` has something to do again (performance.now()). */
-let nextLook = 0;
+/** Other work since the last urgent work, in ms. */
+let worked = 0;
+/** The amount of it after which urgent work is due. */
+let due = URGENT_MS;
 
 /** Has `giveWay` call `work` until the result is disposed. */
 export function addUrgent(work: () => void): Disposable {
@@ -26,17 +28,21 @@ export function addUrgent(work: () => void): Disposable {
 }
 
 /**
- * Does urgent work that is ready, if the last time was some time ago. To be called between the
- * pieces of other work of a turn, where each event of the event loop may be handled. Returns the
- * time it took, in ms; `now` is performance.now().
+ * Does urgent work that is ready, once enough other work was done since the last time. To be called
+ * between the pieces of other work of a turn, where each event of the event loop may be handled.
+ * `began` and `now` (performance.now()) are the begin and the end of the piece. The time between
+ * pieces does not count: there the event loop serves clients itself. Returns the time that urgent
+ * work took, in ms.
  */
-export function giveWay(now: number): number {
-  if (now < nextLook) return 0;
+export function giveWay(began: number, now: number): number {
+  worked += now - began;
+  if (worked < due) return 0;
   for (const work of urgent) work();
-  const end = performance.now();
+  const took = performance.now() - now;
   // The other work gets at least half of the time.
-  nextLook = end + Math.min(Math.max(URGENT_MS, end - now), LONGEST_PAUSE_MS);
-  return end - now;
+  due = Math.min(Math.max(URGENT_MS, took), LONGEST_PAUSE_MS);
+  worked = 0;
+  return took;
 }
 
 /** The slices of one piece of work; the first begins at once. */
@@ -57,8 +63,10 @@ export class TimeSlices {
 
   /** Resolves at the beginning of the next slice, in the next turn. */
   async next(): Promise<void> {
+    const began = this.#end - this.#ms;
+    const now = performance.now();
     await nextTurn();
-    giveWay(performance.now());
+    giveWay(began, now);
     this.#end = performance.now() + this.#ms;
   }
 }

@@ -82,13 +82,16 @@ export class EventWatch {
     // A callback called `drain`: the loop below is running already.
     if (this.#running) return;
     this.#running = true;
-    let until = performance.now() + TURN_MS;
+    let began = performance.now();
+    let until = began + TURN_MS;
     try {
       while (!this.#over && !this.#paused) {
         if (!this.#one()) return;
         const now = performance.now();
-        until += giveWay(now);
-        if (now < until) continue;
+        const gave = giveWay(began, now);
+        until += gave;
+        began = now + gave;
+        if (began < until) continue;
         this.#schedule();
         return;
       }

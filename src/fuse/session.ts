@@ -20,8 +20,7 @@ import { Asker, FuseRequest, requestNumber } from "./request.ts";
 /** Requests read in one turn of the event loop. */
 const REQUESTS_PER_TURN = 64;
 /** Longest turn: what is left is served in the next one, after other sockets and timers. */
-const TURN_NS = 1_500_000;
-const NS_PER_MS = 1_000_000;
+const TURN_MS = 1.5;
 /** Longest poll for the next request. */
 const POLL_NS = 20_000;
 
@@ -76,6 +75,8 @@ export class Session {
   #negotiated: Negotiated | undefined;
   #ended = false;
   #canExpire = true;
+  /** The kernel may cache an answer that was sent after its caches were expired last. */
+  #mayBeCached = true;
 
   constructor(options: SessionOptions) {
     this.#device = options.device;
@@ -114,7 +115,8 @@ export class Session {
    */
   drain(): "more" | "idle" | "ended" {
     if (this.#ended) return "ended";
-    let until = Bun.nanoseconds() + TURN_NS;
+    let began = performance.now();
+    let until = began + TURN_MS;
     for (let count = 0; count < REQUESTS_PER_TURN; count++) {
       const due = count === 0 ? 0 : this.#poll.take();
       const pollNs = due > 0 && this.#mayPoll() ? due : 0;
@@ -124,8 +126,11 @@ export class Session {
       if (length < 0) return this.#end(length);
       this.#serve(length);
       if (this.#ended) return "ended";
-      until += giveWay(performance.now()) * NS_PER_MS;
-      if (Bun.nanoseconds() > until) return "more";
+      const now = performance.now();
+      const gave = giveWay(began, now);
+      until += gave;
+      began = now + gave;
+      if (began > until) return "more";
     }
     return "more";
   }
@@ -145,7 +150,8 @@ export class Session {
    * before Linux 6.16: there, cached names are up to 1 s old.
    */
   expireNames(): void {
-    if (this.#ended || !this.#canExpire) return;
+    if (this.#ended || !this.#canExpire || !this.#mayBeCached) return;
+    this.#mayBeCached = false;
     if (this.#notify(NOTIFY_INC_EPOCH) < 0) this.#canExpire = false;
   }
 
@@ -319,6 +325,7 @@ export class Session {
   }
 
   #send(uniqueLow: number, uniqueHigh: number, error: number): void {
+    this.#mayBeCached = true;
     const answer = this.#answer;
     answer.seal(uniqueLow, uniqueHigh, error);
     const result = this.#device.answer(answer.bytes, answer.size, answer.content);

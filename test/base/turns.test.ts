@@ -2,57 +2,67 @@
 import { expect, test } from "bun:test";
 import { addUrgent, giveWay } from "../../src/base/turns.ts";
 
-/** Works for some ms; returns the present time. */
-function workFor(ms: number): number {
+/** Works for some ms. */
+function workFor(ms: number): void {
   const until = performance.now() + ms;
   while (performance.now() < until);
-  return performance.now();
 }
 
-/** A time at which `giveWay` has something to do, however long urgent work took before. */
-function later(): number {
-  return performance.now() + 60_000;
+/** A piece of other work after which urgent work is due, however long that took before. */
+function enough(): number {
+  const now = performance.now();
+  return giveWay(now - 60_000, now);
 }
 
-test("urgent work is asked for until it is taken out, with a pause between two looks", () => {
+test("urgent work is asked for until it is taken out, with other work between two looks", () => {
   let looks = 0;
   const urgent = addUrgent(() => looks++);
-  giveWay(later());
+  enough();
   expect(looks).toBe(1);
-  giveWay(0);
+  giveWay(0, 0);
   expect(looks).toBe(1);
-  giveWay(later());
+  enough();
   expect(looks).toBe(2);
   urgent[Symbol.dispose]();
-  giveWay(later());
+  enough();
   expect(looks).toBe(2);
+});
+
+test("pieces of other work add up; the time between them does not count", () => {
+  enough();
+  let looks = 0;
+  using _urgent = addUrgent(() => looks++);
+  // 0.2 ms of work in pieces that are 1 s apart.
+  for (const piece of [1, 2]) giveWay(piece * 1000, piece * 1000 + 0.1);
+  expect(looks).toBe(0);
+  giveWay(3000, 3000.1);
+  expect(looks).toBe(1);
 });
 
 test("long urgent work says how long it took, and leaves as much time to other work", () => {
   // Without urgent work: from now on there is the usual pause only.
-  giveWay(later());
+  enough();
   let looks = 0;
   using _urgent = addUrgent(() => {
     looks++;
     workFor(5);
   });
-  const start = workFor(1);
-  expect(giveWay(start)).toBeGreaterThanOrEqual(5);
+  expect(enough()).toBeGreaterThanOrEqual(5);
   // 5 ms of urgent work, and at least 5 ms for other work.
-  expect(giveWay(start + 9)).toBe(0);
+  expect(giveWay(0, 4)).toBe(0);
   expect(looks).toBe(1);
-  giveWay(later());
+  enough();
   expect(looks).toBe(2);
 });
 
 test("the pause after urgent work is bounded: the process may have been stopped in it", () => {
-  giveWay(later());
+  enough();
   let looks = 0;
   using _urgent = addUrgent(() => {
     looks++;
     if (looks === 1) workFor(200);
   });
-  giveWay(workFor(1));
-  giveWay(workFor(11));
+  enough();
+  giveWay(0, 11);
   expect(looks).toBe(2);
 });

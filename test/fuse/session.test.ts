@@ -293,3 +293,18 @@ test("urgent work is done between the requests of one turn", () => {
   }
   expect(wereBetween).toBe(true);
 });
+
+test("the kernel is told of changes only if it was sent something since the last time", () => {
+  const { device, session } = start(everything(Errno.ENOENT));
+  const notices = (): number => device.answers.filter(({ unique }) => unique === 0).length;
+  // The kernel may have answers of the server before this one.
+  session.expireNames();
+  expect(notices()).toBe(1);
+  session.expireNames();
+  expect(notices()).toBe(1);
+  device.waiting.push(request(Opcode.INIT, 1, INIT));
+  drain(session);
+  session.expireNames();
+  session.expireNames();
+  expect(notices()).toBe(2);
+});

@@ -44,8 +44,9 @@ export class SlicedWork implements Disposable {
     }
     this.#timer ??= setImmediate(() => {
       this.#timer = undefined;
+      const began = performance.now();
       this.work();
-      giveWay(performance.now());
+      giveWay(began, performance.now());
     });
   }
 

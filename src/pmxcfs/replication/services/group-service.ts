@@ -324,11 +324,12 @@ export class GroupService implements ClusterService {
       this.#working = false;
       const machine = this.#machine;
       if (machine === undefined || this.#cpg === undefined) return;
+      const began = performance.now();
       // The rest of an event applies others' changes, or the leader's tree.
       this.#appliesForOthers = machine.holding;
       this.#after(machine.work());
       this.#appliesForOthers = false;
-      giveWay(performance.now());
+      giveWay(began, performance.now());
     });
   }
 
