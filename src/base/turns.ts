@@ -10,6 +10,11 @@ export function nextTurn(): Promise<void> {
   });
 }
 
+/** For what waits for another thread: turns without work would take the processor from it. */
+export function inAMillisecond(work: () => void): void {
+  setTimeout(work, 1);
+}
+
 /** A client's request waits at most this long for other work of the same turn, in ms. */
 const URGENT_MS = 0.25;
 /** The longest pause after urgent work that took long: the process may have been stopped in it. */

@@ -44,6 +44,12 @@ async function sleepsWithoutWakeUp(): Promise<void> {
   );
 }
 
+test("a server runs with long intervals of the collector and the allocator", () => {
+  const variables = readFileSync(`/proc/${server.pid}/environ`, "utf8").split("\0");
+  expect(variables).toContain("BUN_GC_TIMER_INTERVAL=3600000");
+  expect(variables).toContain("MIMALLOC_PURGE_HOLES_MIN_INTERVAL=2000");
+});
+
 test("a server without clients sleeps for longer than a second", async () => {
   await sleepsWithoutWakeUp();
 });

@@ -6,7 +6,7 @@
 import { Errno } from "../../../base/errno.ts";
 import { Histogram } from "../../../base/histogram.ts";
 import type { Log } from "../../../base/log.ts";
-import { giveWay } from "../../../base/turns.ts";
+import { giveWay, inAMillisecond } from "../../../base/turns.ts";
 import { unixSeconds } from "../../../platform/clock.ts";
 import type { Confchg } from "../../../corosync/cpg-events.ts";
 import { CpgGroup } from "../../../corosync/cpg.ts";
@@ -392,9 +392,4 @@ export class GroupService implements ClusterService {
     this.#syncedSince = undefined;
     return at - since;
   }
-}
-
-/** For what waits for another thread: turns without work would take the processor from it. */
-function inAMillisecond(work: () => void): void {
-  setTimeout(work, 1);
 }
