@@ -114,9 +114,9 @@ export class RingSupply<Peer extends QueuedJob> implements Disposable {
    * needs are removed. What it throws rejects the promise; a further watch goes on with the others.
    */
   async #watch(): Promise<void> {
+    this.#disposal.start();
     this.#isWatching = true;
     try {
-      this.#disposal.start();
       await this.#serveWaiting();
     } finally {
       this.#isWatching = false;

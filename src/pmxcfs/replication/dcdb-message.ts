@@ -200,10 +200,7 @@ export function encodeUpdate(entry: SyncEntry): Buffer {
   return body;
 }
 
-/**
- * The entry of an UPDATE, copied. Undefined also for numbers of 2^53 and more, and for a version
- * whose next one is, as at the start (tooWide): two new entries would get the same inode.
- */
+/** The entry of an UPDATE, copied; undefined also for numbers that are not exact (see tooWide). */
 export function decodeUpdate(body: Buffer): SyncEntry | undefined {
   if (body.length < Update.size) return undefined;
   const span = spanOf(body);
