@@ -93,8 +93,15 @@ const step: fc.Arbitrary<Step> = fc.oneof(
 /** Long sequences: faults need a name that is created, removed and created again. */
 const sequence = fc.array(step, { minLength: 5, maxLength: 60, size: "max" });
 
-/** Applies a change to real files, unless the kernel refuses it. */
-function perform(directory: TempDirectory, one: Exclude<Step, { do: "look" }>): void {
+/**
+ * Applies a change to real files, unless the kernel refuses it. Links lead to `outside`, a
+ * directory of the test: later steps change files through them.
+ */
+function perform(
+  directory: TempDirectory,
+  outside: TempDirectory,
+  one: Exclude<Step, { do: "look" }>,
+): void {
   const path = directory.at(one.name);
   try {
     if (one.do === "remove") rmSync(path, { recursive: true });
@@ -102,7 +109,7 @@ function perform(directory: TempDirectory, one: Exclude<Step, { do: "look" }>): 
     else {
       mkdirSync(dirname(path), { recursive: true });
       if (one.do === "mkdir") mkdirSync(path);
-      else if (one.do === "symlink") symlinkSync("/etc", path);
+      else if (one.do === "symlink") symlinkSync(outside.path, path);
       else writeFileSync(path, one.content);
     }
   } catch {
@@ -113,11 +120,12 @@ function perform(directory: TempDirectory, one: Exclude<Step, { do: "look" }>): 
 test("a directory that is followed gives the tree of a fresh load", () => {
   fc.assert(
     fc.property(sequence, (steps) => {
+      using outside = new TempDirectory();
       using directory = new TempDirectory();
       using backend = open({ dir: directory.path });
       for (const one of [...steps, { do: "look" } as const]) {
         if (one.do !== "look") {
-          perform(directory, one);
+          perform(directory, outside, one);
           continue;
         }
         settle(backend);
