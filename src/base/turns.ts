@@ -34,20 +34,40 @@ export function addUrgent(work: () => void): Disposable {
 
 /**
  * Does urgent work that is ready, once enough other work was done since the last time. To be called
- * between the pieces of other work of a turn, where each event of the event loop may be handled.
- * `began` and `now` (performance.now()) are the begin and the end of the piece. The time between
- * pieces does not count: there the event loop serves clients itself. Returns the time that urgent
- * work took, in ms.
+ * after a piece of other work that took `ms`, where each event of the event loop may be handled.
+ * The time between pieces does not count: there the event loop serves clients itself. Returns the
+ * time that urgent work took, in ms.
  */
-export function giveWay(began: number, now: number): number {
-  worked += now - began;
+export function giveWay(ms: number): number {
+  worked += ms;
   if (worked < due) return 0;
+  const start = performance.now();
   for (const work of urgent) work();
-  const took = performance.now() - now;
+  const took = performance.now() - start;
   // The other work gets at least half of the time.
   due = Math.min(Math.max(URGENT_MS, took), LONGEST_PAUSE_MS);
   worked = 0;
   return took;
+}
+
+/** The time of one turn, for work in pieces; it begins at once. */
+export class TurnTime {
+  #began = performance.now();
+  #end: number;
+
+  /** `ms`: length of the turn, without urgent work. */
+  constructor(ms: number) {
+    this.#end = this.#began + ms;
+  }
+
+  /** To be called after each piece: gives way to urgent work. True when the turn is over. */
+  pieceDone(): boolean {
+    const now = performance.now();
+    const gave = giveWay(now - this.#began);
+    this.#end += gave;
+    this.#began = now + gave;
+    return this.#began >= this.#end;
+  }
 }
 
 /** The slices of one piece of work; the first begins at once. */
@@ -68,10 +88,9 @@ export class TimeSlices {
 
   /** Resolves at the beginning of the next slice, in the next turn. */
   async next(): Promise<void> {
-    const began = this.#end - this.#ms;
-    const now = performance.now();
+    const took = performance.now() - (this.#end - this.#ms);
     await nextTurn();
-    giveWay(began, now);
+    giveWay(took);
     this.#end = performance.now() + this.#ms;
   }
 }

@@ -4,7 +4,7 @@
  * receiver finishes one event, sends included, before it gets the next. It can be drained by hand,
  * so that a receiver with several connections decides which one is served first.
  */
-import { giveWay } from "../base/turns.ts";
+import { TurnTime } from "../base/turns.ts";
 import { QbFailure } from "./failure.ts";
 import type { QbMessageIn } from "./message.ts";
 
@@ -82,16 +82,11 @@ export class EventWatch {
     // A callback called `drain`: the loop below is running already.
     if (this.#running) return;
     this.#running = true;
-    let began = performance.now();
-    let until = began + TURN_MS;
+    const turn = new TurnTime(TURN_MS);
     try {
       while (!this.#over && !this.#paused) {
         if (!this.#one()) return;
-        const now = performance.now();
-        const gave = giveWay(began, now);
-        until += gave;
-        began = now + gave;
-        if (began < until) continue;
+        if (!turn.pieceDone()) continue;
         this.#schedule();
         return;
       }

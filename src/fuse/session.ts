@@ -5,7 +5,7 @@
  */
 import { Errno, errnoText } from "../base/errno.ts";
 import type { Log } from "../base/log.ts";
-import { giveWay } from "../base/turns.ts";
+import { TurnTime } from "../base/turns.ts";
 import type { FuseDevice } from "../platform/fuse-device.ts";
 import { spanOf } from "../wire/struct.ts";
 import { Answer, isErrno } from "./answer.ts";
@@ -75,7 +75,7 @@ export class Session {
   #negotiated: Negotiated | undefined;
   #ended = false;
   #canExpire = true;
-  /** The kernel may cache an answer that was sent after its caches were expired last. */
+  /** Set by each answer: the kernel may cache it until `expireNames`. */
   #mayBeCached = true;
 
   constructor(options: SessionOptions) {
@@ -115,8 +115,7 @@ export class Session {
    */
   drain(): "more" | "idle" | "ended" {
     if (this.#ended) return "ended";
-    let began = performance.now();
-    let until = began + TURN_MS;
+    const turn = new TurnTime(TURN_MS);
     for (let count = 0; count < REQUESTS_PER_TURN; count++) {
       const due = count === 0 ? 0 : this.#poll.take();
       const pollNs = due > 0 && this.#mayPoll() ? due : 0;
@@ -126,11 +125,7 @@ export class Session {
       if (length < 0) return this.#end(length);
       this.#serve(length);
       if (this.#ended) return "ended";
-      const now = performance.now();
-      const gave = giveWay(began, now);
-      until += gave;
-      began = now + gave;
-      if (began > until) return "more";
+      if (turn.pieceDone()) return "more";
     }
     return "more";
   }

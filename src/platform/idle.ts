@@ -4,9 +4,9 @@
  * - Bun's garbage collection timer fires every second and wakes five threads. A server sets it to
  *   an hour, so that it sleeps when it is idle, and requests a collection itself when there may be
  *   garbage.
- * - The allocator's thread looks for unused pages in blocks that are in use ten times a second
- *   while memory is freed, for up to 2 ms each time. A server has it look every 2 s: memory is
- *   given back as well, and the thread takes a sixth of the time.
+ * - While memory is freed, the allocator's thread looks ten times a second for pages that can be
+ *   given back, for up to 2 ms each time. A server has it look every 2 s: as much memory is given
+ *   back in the end, and the thread takes a sixth of the time.
  */
 import { selfCommand } from "./self.ts";
 import { shim } from "./shim.ts";

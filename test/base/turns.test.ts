@@ -1,6 +1,6 @@
 /** Urgent work between the pieces of other work: who is asked, and how often. */
 import { expect, test } from "bun:test";
-import { addUrgent, giveWay } from "../../src/base/turns.ts";
+import { addUrgent, giveWay, TimeSlices } from "../../src/base/turns.ts";
 
 /** Works for some ms. */
 function workFor(ms: number): void {
@@ -10,8 +10,7 @@ function workFor(ms: number): void {
 
 /** A piece of other work after which urgent work is due, however long that took before. */
 function enough(): number {
-  const now = performance.now();
-  return giveWay(now - 60_000, now);
+  return giveWay(60_000);
 }
 
 test("urgent work is asked for until it is taken out, with other work between two looks", () => {
@@ -19,7 +18,7 @@ test("urgent work is asked for until it is taken out, with other work between tw
   const urgent = addUrgent(() => looks++);
   enough();
   expect(looks).toBe(1);
-  giveWay(0, 0);
+  giveWay(0);
   expect(looks).toBe(1);
   enough();
   expect(looks).toBe(2);
@@ -32,10 +31,11 @@ test("pieces of other work add up; the time between them does not count", () => 
   enough();
   let looks = 0;
   using _urgent = addUrgent(() => looks++);
-  // 0.2 ms of work in pieces that are 1 s apart.
-  for (const piece of [1, 2]) giveWay(piece * 1000, piece * 1000 + 0.1);
+  giveWay(0.1);
+  workFor(5);
+  giveWay(0.1);
   expect(looks).toBe(0);
-  giveWay(3000, 3000.1);
+  giveWay(0.1);
   expect(looks).toBe(1);
 });
 
@@ -49,7 +49,7 @@ test("long urgent work says how long it took, and leaves as much time to other w
   });
   expect(enough()).toBeGreaterThanOrEqual(5);
   // 5 ms of urgent work, and at least 5 ms for other work.
-  expect(giveWay(0, 4)).toBe(0);
+  expect(giveWay(4)).toBe(0);
   expect(looks).toBe(1);
   enough();
   expect(looks).toBe(2);
@@ -63,6 +63,20 @@ test("the pause after urgent work is bounded: the process may have been stopped 
     if (looks === 1) workFor(200);
   });
   enough();
-  giveWay(0, 11);
+  giveWay(11);
+  expect(looks).toBe(2);
+});
+
+test("the turn between two slices is no urgent work", async () => {
+  enough();
+  let looks = 0;
+  using _urgent = addUrgent(() => looks++);
+  const slices = new TimeSlices(0.5);
+  workFor(1);
+  setImmediate(() => workFor(50));
+  await slices.next();
+  expect(looks).toBe(1);
+  // Less than the longest pause, and more than the usual one.
+  giveWay(9);
   expect(looks).toBe(2);
 });

@@ -46,7 +46,7 @@ export class SlicedWork implements Disposable {
       this.#timer = undefined;
       const began = performance.now();
       this.work();
-      giveWay(began, performance.now());
+      giveWay(performance.now() - began);
     });
   }
 

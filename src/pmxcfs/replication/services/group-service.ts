@@ -329,7 +329,7 @@ export class GroupService implements ClusterService {
       this.#appliesForOthers = machine.holding;
       this.#after(machine.work());
       this.#appliesForOthers = false;
-      giveWay(began, performance.now());
+      giveWay(performance.now() - began);
     });
   }
 
