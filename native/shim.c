@@ -1271,22 +1271,51 @@ API int64_t shim_graft(int32_t loop, int32_t carrier, int32_t fd, uint32_t low, 
 
 /* ---- polling -------------------------------------------------------------------------------- */
 
+#define TIMED_PARTS 16
+#define CALLS_PER_PART 16
+
+/* What a system call that does nothing costs here, in ns: the least average of several parts. */
+API int64_t shim_system_call_ns(void)
+{
+	int64_t least = INT64_MAX;
+
+	for (int part = 0; part < TIMED_PARTS; part++) {
+		int64_t start = now_ns(), spent;
+
+		for (int call = 0; call < CALLS_PER_PART; call++)
+			syscall(SYS_getppid);
+		spent = (now_ns() - start) / CALLS_PER_PART;
+		if (spent < least)
+			least = spent;
+	}
+	return least;
+}
+
 /* Rounds per look at the clock: reading it costs more than a round. */
 #define ROUNDS_PER_CLOCK 16
 
-/* One polled connection: a row of the table that src/ipc/scheduling/ring-poller.ts writes. */
+enum { NOT_WATCHED, WAS_ASLEEP, IS_LARGE };
+
+/* One polled connection: a row of the table that src/ipc/scheduling/poll-table.ts writes. */
 struct polled_ring {
-	/* Address of the request ring's semaphore. */
-	int64_t semaphore;
+	/* Addresses of the request ring's semaphore, and of the response ring's two indices and
+	 * semaphore. */
+	int64_t semaphore, reply_indices, reply_semaphore;
+	/* When its client was last seen to wait for a reply or to read one; 0: never. */
+	int64_t reading_ns;
 	/* Its setup socket. */
 	int32_t fd;
 	/* Requests taken since its notify bytes were drained. */
 	int32_t undrained;
+	/* Whether to watch the reading: NOT_WATCHED, WAS_ASLEEP or IS_LARGE. */
+	int32_t watched;
+	/* Of the request that was found: ns since `reading_ns`, or INT32_MAX. */
+	int32_t since_reading;
 };
 
-static_assert(sizeof(struct polled_ring) == 16 && offsetof(struct polled_ring, fd) == 8 &&
-		      offsetof(struct polled_ring, undrained) == 12,
-	      "ring-poller.ts writes an int64 and two int32 per row");
+static_assert(sizeof(struct polled_ring) == 48 && offsetof(struct polled_ring, fd) == 32 &&
+		      offsetof(struct polled_ring, since_reading) == 44,
+	      "poll-table.ts writes four int64 and four int32 per row");
 
 /*
  * Notify bytes are drained when there are this many: draining costs the client a sleep, whatever
@@ -1310,6 +1339,52 @@ static int32_t next_posted(const struct polled_ring *rings, int32_t count, int32
 			return index;
 	}
 	return -1;
+}
+
+/*
+ * Whether the client waits for a reply or reads one. Between qb_ipcc_recv's take of the semaphore
+ * and its move of the read index it copies a reply. One that slept when its reply came has waited
+ * since then, too, however long it took to wake up.
+ */
+static int is_reading(const struct polled_ring *ring)
+{
+	/* The write index, then the read index. */
+	_Atomic uint32_t *indices = (_Atomic uint32_t *)(intptr_t)ring->reply_indices;
+	struct semaphore *semaphore = (struct semaphore *)(intptr_t)ring->reply_semaphore;
+
+	if (atomic_load_explicit(&indices[0], memory_order_relaxed) ==
+	    atomic_load_explicit(&indices[1], memory_order_acquire))
+		return 0;
+	return ring->watched == WAS_ASLEEP ||
+	       (atomic_load_explicit(&semaphore->data, memory_order_acquire) & VALUE_MASK) == 0;
+}
+
+/* Notes when clients were last seen reading, of the rings that are watched. */
+static void watch_reading(struct polled_ring *rings, int32_t count)
+{
+	for (int32_t index = 0; index < count; index++) {
+		if (rings[index].watched == NOT_WATCHED)
+			continue;
+		int64_t before = now_ns();
+
+		if (is_reading(&rings[index]))
+			rings[index].reading_ns = before;
+	}
+}
+
+/* The next ring with a request, as next_posted, and how long ago its client was seen reading. */
+static int32_t next_found(struct polled_ring *rings, int32_t count, int32_t after, int32_t skip)
+{
+	int32_t index = next_posted(rings, count, after, skip);
+
+	if (index >= 0) {
+		struct polled_ring *ring = &rings[index];
+		int64_t since = ring->reading_ns == 0 ? INT32_MAX : now_ns() - ring->reading_ns;
+
+		ring->since_reading = since < INT32_MAX ? (int32_t)since : INT32_MAX;
+		ring->reading_ns = 0;
+	}
+	return index;
 }
 
 /*
@@ -1348,12 +1423,12 @@ API int64_t shim_drain_all(int64_t at, int32_t count)
 /*
  * Polls the semaphores of `count` rings until one is not 0, at most for `budget_ns`; returns its
  * index or -ETIMEDOUT. Starts after ring `after`, so that all get their turn, and omits `skip` (-1:
- * none). With a budget of 0 each ring is checked once.
+ * none). With a budget of 0 each ring is checked once. Notes meanwhile which clients read replies.
  */
 API int64_t shim_poll(int64_t at, int32_t count, int32_t after, int32_t skip, int64_t budget_ns)
 {
 	struct polled_ring *rings = (struct polled_ring *)(intptr_t)at;
-	int32_t index = next_posted(rings, count, after, skip);
+	int32_t index = next_found(rings, count, after, skip);
 	int64_t deadline;
 
 	if (index >= 0)
@@ -1363,7 +1438,8 @@ API int64_t shim_poll(int64_t at, int32_t count, int32_t after, int32_t skip, in
 	drain_one(rings, count);
 	deadline = now_ns() + budget_ns;
 	for (int round = 1;; round++) {
-		index = next_posted(rings, count, after, skip);
+		watch_reading(rings, count);
+		index = next_found(rings, count, after, skip);
 		if (index >= 0)
 			return index;
 		if (round % ROUNDS_PER_CLOCK == 0 && now_ns() >= deadline)

@@ -49,7 +49,8 @@ export interface Peer {
 export interface Request {
   /**
    * When it was found (Bun.nanoseconds()), if it is back to back: its client sent it after the last
-   * reply on its connection, and it was found at most `PollLimits.backToBackUs` later. Else 0.
+   * reply on its connection, and it was found at most `PollLimits.backToBackUs` and two system
+   * calls after that, or after the client has read the reply that woke it. Else 0.
    */
   readonly backToBackNs: number;
   readonly id: number;
@@ -110,6 +111,11 @@ export function replyBody(reply: Reply): Uint8Array {
 
 /** What a service does. The requests of one connection are handled and answered in order. */
 export interface Handler {
+  /**
+   * The bytes of a reply are never changed after `handle` has returned it, so that the same object
+   * is the same reply, and may be copied before it is asked for again. Default: false.
+   */
+  readonly repliesAreConstant?: boolean;
   /**
    * What a peer may do, or the errno it is refused with; called before any request. `peer` has the
    * real ids of the sender of the set-up request. For a peer whose set-up request is late, or whose

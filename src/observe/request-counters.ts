@@ -130,6 +130,10 @@ export class RequestCounters implements Handler {
     return new Map([...counts.entries()].filter(([, count]) => count > 0));
   }
 
+  get repliesAreConstant(): boolean {
+    return this.#inner.repliesAreConstant ?? false;
+  }
+
   authenticate(peer: Parameters<Handler["authenticate"]>[0]): ReturnType<Handler["authenticate"]> {
     return this.#inner.authenticate(peer);
   }

@@ -56,6 +56,10 @@ export class RequestLog implements Handler {
     this.#isOn = isOn;
   }
 
+  get repliesAreConstant(): boolean {
+    return this.#inner.repliesAreConstant ?? false;
+  }
+
   authenticate(peer: Parameters<Handler["authenticate"]>[0]): ReturnType<Handler["authenticate"]> {
     return this.#inner.authenticate(peer);
   }

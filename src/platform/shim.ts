@@ -61,6 +61,7 @@ const SYMBOLS = {
   shim_guard_remove: { args: ["i32"], returns: "i64_fast" },
   shim_wake: { args: ["i64_fast"], returns: "i64_fast" },
   shim_wait: { args: ["i64_fast", "i64_fast", "i64_fast"], returns: "i64_fast" },
+  shim_system_call_ns: { args: [], returns: "i64_fast" },
   shim_poll: { args: ["i64_fast", "i32", "i32", "i32", "i64_fast"], returns: "i64_fast" },
   shim_drain_all: { args: ["i64_fast", "i32"], returns: "i64_fast" },
   shim_readable: { args: ["i32"], returns: "i64_fast" },

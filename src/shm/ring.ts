@@ -175,6 +175,18 @@ export class RingWriter {
   }
 
   /**
+   * The offset in `bytes` of the payload of the next chunk, if there is room for `size` bytes of it
+   * now; else -1.
+   */
+  nextPayload(size: number): number {
+    const { words, headerWord, dataWord, wordCount } = this.memory;
+    const readPt = Atomics.load(words, headerWord + READ_PT) >>> 0;
+    const needed = size + CHUNK_MARGIN_BYTES;
+    if (readPt >= wordCount || this.#freeWords(readPt) * 4 < needed) return -1;
+    return (dataWord + this.#writePt + CHUNK_HEADER_WORDS) * 4;
+  }
+
+  /**
    * Allocates a chunk of `size` payload bytes; returns the offset of its payload in `bytes`.
    * EMSGSIZE: it never fits; EAGAIN: no room until the reader reads; EPROTO: the reader's index is
    * outside the ring. Call commit next.

@@ -2,8 +2,10 @@
 import { expect, test } from "bun:test";
 import { PollLimits } from "../../src/base/limits.ts";
 import { EMPTY_REPLY, NO_REPLY, type Reply } from "../../src/ipc/handler.ts";
+import { RequestGapPredictor } from "../../src/ipc/scheduling/request-gap.ts";
 import { type Polled, RingPoller } from "../../src/ipc/scheduling/ring-poller.ts";
 import { allocatePermanent, PAGE_BYTES } from "../../src/platform/memory.ts";
+import { RingHeader } from "../../src/wire/qb.ts";
 import { asker, connectionOver, hostOf, makeRings } from "../support/connection.ts";
 import { eventually } from "../support/eventually.ts";
 import { idleConnection } from "../support/polled.ts";
@@ -38,40 +40,84 @@ test("a reply has no time if the next request was there before, or if none was s
   expect(repliesTo(1, NO_REPLY)).toEqual([0]);
 });
 
-/**
- * What the poller tells of a request that it finds `sinceNs` after the last reply; undefined if
- * this process was not scheduled for 2 ms, after which the connection is no longer polled.
- */
-async function toldOnce(sinceNs: number): Promise<number | undefined> {
-  const { address, buffer } = allocatePermanent(PAGE_BYTES);
-  new Int32Array(buffer)[0] = 1;
-  const answeredNs = Bun.nanoseconds() - sinceNs;
-  const connection: Polled = { ...idleConnection(address), answeredNs, hasRequests: false };
-  let told: number | undefined;
-  const serve = (_: Polled, backToBackNs: number): number => {
-    told = backToBackNs;
-    return 0;
-  };
-  // 10 s instead of 2.2 us, because this process may not be scheduled for a while.
-  const settings = { ...PollLimits, backToBackUs: 10_000_000, idleUs: 10_000_000 };
-  const poller = new RingPoller(settings, { serve, again() {}, isLoopReady: () => false });
-  poller.activate(connection, Bun.nanoseconds(), 1);
+// Seconds instead of microseconds, because this process may not be scheduled for a while.
+const PATIENT = { ...PollLimits, backToBackUs: 1e6, idleUs: 1e7, maxGapUs: 1e7 };
+const LONG_AGO_NS = 11e9;
+
+/** What a client has done with its last reply when its next request is waited for. */
+interface Client {
+  /** It slept until the reply came. */
+  readonly slept: boolean;
+  /** It has not taken the semaphore yet, copies the reply, or has copied it. */
+  readonly state: "before" | "copying" | "after";
+}
+
+async function endOfTurn(): Promise<void> {
   await new Promise((resolve) => {
     setImmediate(resolve);
   });
-  return told;
 }
 
-async function toldAt(sinceNs: number): Promise<number> {
-  const told = await eventually("a request that was polled for", async () => {
-    const backToBackNs = await toldOnce(sinceNs);
-    return backToBackNs === undefined ? undefined : { backToBackNs };
+/**
+ * What the poller tells of a request that it finds `sinceNs` after the last reply, which was a
+ * large one, when it has looked for a turn before; undefined if this process was not scheduled for
+ * 2 ms, after which the connection is no longer polled.
+ */
+async function toldOnce(sinceNs: number, { slept, state }: Client): Promise<number | undefined> {
+  const { address, buffer } = allocatePermanent(4 * PAGE_BYTES);
+  const response = new Int32Array(buffer, 0, (3 * PAGE_BYTES) / 4);
+  const request = new Int32Array(buffer, 3 * PAGE_BYTES);
+  response[RingHeader.writePt >> 2] = state === "after" ? 0 : 1;
+  response[RingHeader.semaphore >> 2] = state === "before" ? 1 : 0;
+  const idle = idleConnection(address + 3 * PAGE_BYTES);
+  const responses = {
+    ...idle.responses,
+    semaphoreAddress: address + RingHeader.semaphore,
+    isLarge: true,
+  };
+  const answeredNs = Bun.nanoseconds() - sinceNs;
+  const predictor = new RequestGapPredictor(PATIENT);
+  const connection: Polled = { ...idle, predictor, responses, answeredNs, hasRequests: false };
+  const told: number[] = [];
+  const serve = (_: Polled, backToBackNs: number): number => {
+    request[0] = 0;
+    return told.push(backToBackNs);
+  };
+  const poller = new RingPoller(PATIENT, { serve, again() {}, isLoopReady: () => false });
+  // After this, the client is taken for one that slept; after a request that is found, not.
+  poller.activate(connection, Bun.nanoseconds(), 1);
+  request[0] = slept ? 0 : 1;
+  await endOfTurn();
+  request[0] = 1;
+  await endOfTurn();
+  poller.deactivate(connection);
+  return told[slept ? 0 : 1];
+}
+
+async function isBackToBack(sinceNs: number, client: Client): Promise<boolean> {
+  const before = Bun.nanoseconds();
+  const { told } = await eventually("a request that was polled for", async () => {
+    const backToBackNs = await toldOnce(sinceNs, client);
+    return backToBackNs === undefined ? undefined : { told: backToBackNs };
   });
-  return told.backToBackNs;
+  if (told !== 0) expect(told).toBeGreaterThanOrEqual(before);
+  return told !== 0;
 }
 
 test("a request is back to back if it is found soon after the last reply", async () => {
-  const before = Bun.nanoseconds();
-  expect(await toldAt(0)).toBeGreaterThanOrEqual(before);
-  expect(await toldAt(11e9)).toBe(0);
+  for (const slept of [true, false]) {
+    expect(await isBackToBack(0, { slept, state: "after" })).toBe(true);
+    expect(await isBackToBack(LONG_AGO_NS, { slept, state: "after" })).toBe(false);
+  }
+});
+
+test("also if it is found soon after the client has read that reply", async () => {
+  for (const slept of [true, false]) {
+    expect(await isBackToBack(LONG_AGO_NS, { slept, state: "copying" })).toBe(true);
+  }
+  expect(await isBackToBack(LONG_AGO_NS, { slept: true, state: "before" })).toBe(true);
+});
+
+test("a client that was awake may do something before it reads its reply", async () => {
+  expect(await isBackToBack(LONG_AGO_NS, { slept: false, state: "before" })).toBe(false);
 });

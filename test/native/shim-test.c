@@ -496,9 +496,13 @@ static void test_semaphores(void)
 {
 	int64_t at = shim_allocate(4096), empty = at + 64;
 	_Atomic uint64_t *data = (_Atomic uint64_t *)(intptr_t)at;
+	_Atomic uint64_t *unread = data + 16;
+	_Atomic uint32_t *indices = (_Atomic uint32_t *)(data + 24);
+	int64_t reply_semaphore = (int64_t)(intptr_t)unread, reply_indices = (int64_t)(intptr_t)indices;
 	int32_t pair[2];
 	CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair) == 0);
-	struct polled_ring rings[2] = { { empty, pair[0], 0 }, { at, pair[0], 0 } };
+	struct polled_ring rings[2] = { { empty, reply_indices, reply_semaphore, .fd = pair[0] },
+					{ at, reply_indices, reply_semaphore, .fd = pair[0] } };
 	int64_t table = (int64_t)(intptr_t)rings;
 	pthread_t thread;
 
@@ -510,6 +514,24 @@ static void test_semaphores(void)
 	CHECK(shim_poll(table, 2, 0, 1, 1000) == -ETIMEDOUT);
 	CHECK(shim_poll(table, 1, 0, -1, 1000) == -ETIMEDOUT);
 	CHECK(shim_poll(table, 1, 0, -1, 0) == -ETIMEDOUT);
+	/* When a client was seen reading is known of a watched ring only, and of one request. */
+	CHECK(rings[1].since_reading == INT32_MAX);
+	indices[0] = 1;
+	CHECK(shim_poll(table, 2, 0, 1, 1000) == -ETIMEDOUT && rings[1].reading_ns == 0);
+	rings[1].watched = IS_LARGE;
+	CHECK(shim_poll(table, 2, 0, 1, 1000) == -ETIMEDOUT && rings[1].reading_ns > 0);
+	CHECK(shim_poll(table, 2, 0, -1, 1000) == 1);
+	CHECK(rings[1].since_reading > 0 && rings[1].since_reading < INT32_MAX);
+	CHECK(rings[1].reading_ns == 0 && shim_poll(table, 2, 0, -1, 1000) == 1);
+	CHECK(rings[1].since_reading == INT32_MAX);
+	/* It has not begun to read, unless it was asleep; then it has read. */
+	atomic_store(unread, 1);
+	CHECK(shim_poll(table, 2, 0, 1, 1000) == -ETIMEDOUT && rings[1].reading_ns == 0);
+	rings[1].watched = WAS_ASLEEP;
+	CHECK(shim_poll(table, 2, 0, 1, 1000) == -ETIMEDOUT && rings[1].reading_ns > 0);
+	rings[1].reading_ns = 0;
+	indices[1] = 1;
+	CHECK(shim_poll(table, 2, 0, 1, 1000) == -ETIMEDOUT && rings[1].reading_ns == 0);
 	/* Notify bytes are read when there are DRAIN_AT of them, or by shim_drain_all. */
 	CHECK(write(pair[1], "bytes", 5) == 5);
 	rings[0].undrained = DRAIN_AT - 1;

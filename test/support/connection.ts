@@ -16,12 +16,16 @@ import { RequestHeader } from "../../src/wire/qb.ts";
 /** The largest message that fits in rings of one page. */
 export const MAX_MESSAGE = PAGE_BYTES - 13;
 
-/** Makes a directory of rings, one page each, which is disposed of with `kept`. */
-export function makeRings(name: string, kept: DisposableStack): RingDirectory {
+/** Makes a directory of rings of `bytes` each, which is disposed of with `kept`. */
+export function makeRings(
+  name: string,
+  kept: DisposableStack,
+  bytes: number = PAGE_BYTES,
+): RingDirectory {
   const shm = Directory.open(SHM);
   if (typeof shm === "number") throw new Error(`${SHM}: errno ${-shm}`);
   kept.use(shm);
-  const made = RingDirectory.make(shm, `${name}-${process.pid}`, PAGE_BYTES);
+  const made = RingDirectory.make(shm, `${name}-${process.pid}`, bytes);
   if (typeof made === "number") throw new Error(`no rings: errno ${-made}`);
   return kept.use(made);
 }

@@ -9,7 +9,7 @@ export function idleConnection(semaphoreAddress: number): Polled {
     semaphoreAddress,
     notifyFd: -1,
     predictor: new RequestGapPredictor(PollLimits),
-    wakes: 0,
+    responses: { wakes: 0, semaphoreAddress: 0, isLarge: false, prepare() {}, forget() {} },
     answeredNs: 0,
     caller: { pid: 0 },
     ended: false,

@@ -18,7 +18,7 @@ import { TurnBudget } from "../scheduling/turn-budget.ts";
 import { type CloseReason, HUNG_UP, TRUNCATED } from "./close-reason.ts";
 import { Latencies } from "./latencies.ts";
 import { isReply, keepReply, workAfter } from "./reply.ts";
-import { writeMessage } from "./message-writer.ts";
+import { MessageWriter } from "./message-writer.ts";
 import { ReplyQueue } from "./reply-queue.ts";
 import type { MutableRequest, RequestBuffers, RequestMemory } from "./request-buffers.ts";
 import { type ConnectionStats, newConnectionStats } from "./stats.ts";
@@ -71,8 +71,8 @@ export class Connection implements Peer, Polled, Runnable {
   readonly #channel: SetupChannel;
   readonly #rings: RingDirectory;
   readonly #requests: RingReader;
-  readonly #responses: RingWriter;
-  readonly #events: RingWriter;
+  readonly responses: MessageWriter;
+  readonly #events: MessageWriter;
   readonly #replies: ReplyQueue;
   /** Reused for each request; a request whose reply is awaited keeps it. */
   #request: MutableRequest;
@@ -105,8 +105,9 @@ export class Connection implements Peer, Polled, Runnable {
     this.semaphoreAddress = request.semaphoreAddress;
     this.notifyFd = channel.fd;
     this.#requests = new RingReader(request, RequestHeader.size, maxMessageBytes);
-    this.#responses = new RingWriter(response);
-    this.#events = new RingWriter(event);
+    const isConstant = callbacks.handler.repliesAreConstant ?? false;
+    this.responses = new MessageWriter(new RingWriter(response), isConstant);
+    this.#events = new MessageWriter(new RingWriter(event), false);
     this.#request = this.#newRequest();
     this.#turn = new TurnBudget(callbacks.poll.perConnectionUs * 1000);
     this.#replies = new ReplyQueue(callbacks.queuedRequests, (end) => this.#settled(end));
@@ -131,11 +132,6 @@ export class Connection implements Peer, Polled, Runnable {
   get hasRequests(): boolean {
     if (this.ended) return false;
     return this.#requests.pendingCount > 0 || vanishedCount() !== this.#vanished;
-  }
-
-  /** How often a reply had to wake the client. */
-  get wakes(): number {
-    return this.#responses.wakes;
   }
 
   /**
@@ -192,7 +188,7 @@ export class Connection implements Peer, Polled, Runnable {
   sendEvent(id: number, body: Uint8Array): 0 | Errno {
     if (this.ended) return Errno.ENOTCONN;
     if (this.#outstanding >= this.#callbacks.outstandingNotifies) return Errno.EAGAIN;
-    const result = writeMessage(this.#events, id, 0, body);
+    const result = this.#events.write(id, 0, body);
     if (result === Errno.EPROTO) {
       this.#violate("scribbled over its event ring");
       return Errno.ENOTCONN;
@@ -335,7 +331,7 @@ export class Connection implements Peer, Polled, Runnable {
   #send(id: number, error: number, body: Uint8Array, reply: Reply, since: number): void {
     if (this.#end !== undefined) return;
     this.answeredNs = this.#requests.pendingCount > 0 ? 0 : Bun.nanoseconds();
-    const result = writeMessage(this.#responses, id, error, body);
+    const result = this.responses.write(id, error, body);
     if (result === 0) {
       this.stats.responses++;
       this.stats.responseBytes += body.byteLength;

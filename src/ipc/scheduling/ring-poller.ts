@@ -7,20 +7,21 @@
 import { drainMicrotasks } from "bun:jsc";
 import { availableParallelism } from "node:os";
 import type { PollLimits } from "../../base/limits.ts";
-import { drainAll, pollSemaphores } from "../../platform/futex.ts";
-import { allocatePermanent, PAGE_BYTES, vanishedCount } from "../../platform/memory.ts";
+import { vanishedCount } from "../../platform/memory.ts";
 import { stepAside } from "../../platform/processors.ts";
+import { systemCallNs } from "../../platform/system-call.ts";
+import type { MessageWriter } from "../connection/message-writer.ts";
+import { PollTable, type PolledRings, Watched } from "./poll-table.ts";
 import type { RequestGapPredictor } from "./request-gap.ts";
 
 /** What the poller needs of a connection. */
-export interface Polled {
-  /** Address of the request ring's semaphore. */
-  readonly semaphoreAddress: number;
-  /** The setup socket, on which notify bytes arrive. */
-  readonly notifyFd: number;
+export interface Polled extends PolledRings {
   readonly predictor: RequestGapPredictor;
-  /** How often a reply had to wake the client. */
-  readonly wakes: number;
+  /** Where its replies are written. */
+  readonly responses: Pick<
+    MessageWriter,
+    "wakes" | "semaphoreAddress" | "isLarge" | "prepare" | "forget"
+  >;
   /**
    * Just before its last reply was sent, if no other request was there by then (Bun.nanoseconds()):
    * a client that waits for its replies has done nothing since an earlier time. Else 0.
@@ -45,15 +46,14 @@ export interface Polled {
  */
 const WARM_NS = 2_000_000;
 
+/**
+ * A request is back to back if it is found within `backToBackUs` and this many system calls after
+ * the last reply: its client has notified us of the one before in that time, and done no more.
+ */
+const BACK_TO_BACK_CALLS = 2;
+
 /** Interval of the checks for other ready work in the event loop. */
 const LOOP_LOOK_NS = 100_000;
-
-/** 32-bit words per row of the table: struct polled_ring of native/shim.c. */
-const ROW_WORDS = 4;
-const TABLE_BYTES = PAGE_BYTES;
-/** Most active connections, because native/shim.c reads the table without a bound of its own. */
-const MAX_ROWS = TABLE_BYTES / (4 * ROW_WORDS);
-const [FD, UNDRAINED] = [2, 3] as const;
 
 export type PollSettings = { readonly [K in keyof typeof PollLimits]: number };
 
@@ -71,12 +71,11 @@ export interface PollerCallbacks<T extends Polled> {
 export class RingPoller<T extends Polled> {
   readonly #settings: PollSettings;
   readonly #callbacks: PollerCallbacks<T>;
-  readonly #rows: Int32Array;
-  readonly #addresses: BigInt64Array;
-  readonly #tableAddress: number;
+  readonly #table = new PollTable();
   readonly #active: T[] = [];
   readonly #quiet = new Set<T>();
   readonly #enabled: boolean;
+  readonly #backToBackNs: number;
   readonly #maxActive: number;
   /** Until when to poll: the latest `dueNs` of the connections. */
   #dueNs = 0;
@@ -89,12 +88,8 @@ export class RingPoller<T extends Polled> {
     this.#settings = settings;
     this.#callbacks = callbacks;
     this.#enabled = settings.idleUs > 0 && availableParallelism() > 1;
-    this.#maxActive = Math.min(settings.activeConnections, MAX_ROWS);
-    // C reads this table while JS writes it, so it cannot live on the JS heap.
-    const { address, buffer } = allocatePermanent(TABLE_BYTES);
-    this.#tableAddress = address;
-    this.#rows = new Int32Array(buffer);
-    this.#addresses = new BigInt64Array(buffer);
+    this.#backToBackNs = settings.backToBackUs * 1000 + BACK_TO_BACK_CALLS * systemCallNs();
+    this.#maxActive = Math.min(settings.activeConnections, PollTable.mostRows);
   }
 
   /** True when a run of the poller is scheduled for this turn of the event loop or the next. */
@@ -112,6 +107,7 @@ export class RingPoller<T extends Polled> {
     connection.recordLatency(now - sinceNs, served);
     if (!this.#enabled) return;
     if (!this.#active.includes(connection)) this.#admit(connection);
+    this.#watch(connection, true);
     this.#await(connection);
     if (connection.predictor.dueNs > 0) this.#schedule();
   }
@@ -127,7 +123,8 @@ export class RingPoller<T extends Polled> {
     const index = this.#active.indexOf(connection);
     if (index === -1) return false;
     this.#active.splice(index, 1);
-    this.#write();
+    this.#table.write(this.#active);
+    connection.responses.forget();
     const wasQuiet = this.#quiet.delete(connection);
     if (connection.ended) return false;
     if (wasQuiet) connection.setQuiet(false);
@@ -150,9 +147,8 @@ export class RingPoller<T extends Polled> {
   }
 
   #look(skip: number, budget: number): number {
-    const { length } = this.#active;
     const looking = skip < 0 ? budget : Math.min(budget, this.#settings.yieldUs * 1000);
-    return pollSemaphores(this.#tableAddress, length, this.#last, skip, looking);
+    return this.#table.look(this.#last, skip, looking);
   }
 
   /** Deactivates connections without recent requests: their notify bytes wake the server again. */
@@ -166,19 +162,10 @@ export class RingPoller<T extends Polled> {
     const isFull = this.#active.length >= this.#maxActive;
     const evicted = first !== undefined && isFull && this.#remove(first) ? first : undefined;
     this.#active.push(connection);
-    this.#write();
+    this.#table.write(this.#active);
     // Served directly: activating it again would evict the next one. Only now, because its request
     // may make the service end `connection`, which must then be in the table to be removed.
     if (evicted?.hasRequests === true) this.#callbacks.serve(evicted, 0);
-  }
-
-  #write(): void {
-    for (const [index, { semaphoreAddress, notifyFd }] of this.#active.entries()) {
-      this.#addresses[(index * ROW_WORDS) / 2] = BigInt(semaphoreAddress);
-      this.#rows[index * ROW_WORDS + FD] = notifyFd;
-      // Reset to 1: notify bytes that this does not count are drained when polling stops.
-      this.#rows[index * ROW_WORDS + UNDRAINED] = 1;
-    }
   }
 
   /** Schedules one run per turn of the event loop, after its sockets and timers. */
@@ -243,27 +230,34 @@ export class RingPoller<T extends Polled> {
 
   /** Serves a connection whose request was found at `seenNs`; returns the time after that. */
   #serve(connection: T, seenNs: number, index: number): number {
-    const { predictor, wakes, answeredNs } = connection;
-    const isBackToBack = seenNs - answeredNs <= this.#settings.backToBackUs * 1000;
+    const { predictor, responses, answeredNs } = connection;
+    const { wakes } = responses;
+    // A client that slept, or copies a large reply, is known to do nothing else meanwhile.
+    const idleFor = Math.min(seenNs - answeredNs, this.#table.sinceReadingNs(index));
+    const isBackToBack = answeredNs !== 0 && idleFor <= this.#backToBackNs;
     predictor.found(seenNs);
     const served = this.#callbacks.serve(connection, isBackToBack ? seenNs : 0);
     if (served === 0) this.deactivate(connection);
-    else this.#count(connection, index, served);
+    else if (this.#active[index] === connection) this.#table.count(index, served);
     // Replies whose promises are already settled are sent, and timed, before polling goes on.
     const isLate = connection.underWay;
     if (isLate) drainMicrotasks();
     const now = Bun.nanoseconds();
-    predictor.replied(now, connection.wakes !== wakes);
+    const hasWoken = responses.wakes !== wakes;
+    predictor.replied(now, hasWoken);
+    this.#watch(connection, hasWoken);
     this.#await(connection);
     if (!isLate) connection.recordLatency(now - seenNs, served);
+    if (connection.answeredNs !== 0 && !connection.ended) responses.prepare();
     return now;
   }
 
-  /** Adds `served` requests to those whose notify bytes pollSemaphores has to drain. */
-  #count(connection: T, index: number, served: number): void {
-    if (this.#active[index] !== connection) return;
-    const at = index * ROW_WORDS + UNDRAINED;
-    this.#rows[at] = (this.#rows[at] ?? 0) + served;
+  /** `hasWoken`: the client slept until its reply came. */
+  #watch(connection: T, hasWoken: boolean): void {
+    const row = this.#active.indexOf(connection);
+    if (row < 0) return;
+    const other = connection.responses.isLarge ? Watched.IS_LARGE : Watched.NO;
+    this.#table.watch(row, hasWoken ? Watched.WAS_ASLEEP : other);
   }
 
   /**
@@ -286,11 +280,11 @@ export class RingPoller<T extends Polled> {
    */
   #rest(now: number): void {
     if (this.#active.length === 0) return;
-    drainAll(this.#tableAddress, this.#active.length);
+    this.#table.drain();
     this.#checkVanished();
     for (const connection of this.#quiet) connection.setQuiet(false);
     this.#quiet.clear();
-    if (pollSemaphores(this.#tableAddress, this.#active.length, this.#last, -1, 0) < 0) return;
+    if (this.#table.look(this.#last, -1, 0) < 0) return;
     this.#dueNs = Math.max(this.#dueNs, now + this.#settings.idleUs * 1000);
     this.#schedule();
   }

@@ -46,8 +46,8 @@ export const STORE_AGE_NS = 900_000;
  * Calls `refresh` before a request, so that its answer includes changes by other programs. It is
  * skipped if the request is back to back (Request.backToBackNs) and the last check is younger than
  * STORE_AGE_NS. So every answer includes changes older than 1 ms, and a client that replaces a file
- * sees that in its next answer, because that takes longer than 2.2 us; a write to an open file
- * may be faster. `isStrict`: never skipped.
+ * sees that in its next answer, because that takes longer; a write to an open file may be faster.
+ * `isStrict`: never skipped.
  */
 export function cfsHandler(
   services: Services,
@@ -57,6 +57,7 @@ export function cfsHandler(
 ): Handler {
   let lookedNs = 0;
   return {
+    repliesAreConstant: true,
     authenticate: (peer) => access.authenticate(peer),
     refusal: (peer, command) => access.refusal(peer, command),
     handle({ id, span, caller, backToBackNs }) {
