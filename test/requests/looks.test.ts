@@ -10,6 +10,7 @@ import { Errno } from "../../src/base/errno.ts";
 import type { Request } from "../../src/ipc/handler.ts";
 import { Access } from "../../src/pmxcfs/requests/access.ts";
 import { cfsHandler, STORE_AGE_NS } from "../../src/pmxcfs/requests/handler.ts";
+import { REQUESTS } from "../../src/pmxcfs/requests/table.ts";
 import { spanOf } from "../../src/wire/struct.ts";
 import { memdbOf, servicesOf } from "../support/cfs-services.ts";
 import { bodyText, QbClient } from "../support/qb-client.ts";
@@ -20,7 +21,7 @@ import { testUnless } from "../support/unless.ts";
 
 setDefaultTimeout(60_000);
 
-function request(backToBackNs: number): Request {
+function request(backToBackNs: number, id = 1): Request {
   const caller = { pid: 1, uid: 0, gid: 0, permissions: "read-write" } as const;
   const peer = {
     caller,
@@ -29,15 +30,15 @@ function request(backToBackNs: number): Request {
     holdRequests() {},
     disconnect() {},
   };
-  return { id: 1, backToBackNs, span: spanOf(Buffer.alloc(0)), caller, peer };
+  return { id, backToBackNs, span: spanOf(Buffer.alloc(0)), caller, peer };
 }
 
-/** The number of checks for requests at these times. */
-function looksFor(times: readonly number[], isStrict: boolean): number {
+/** The number of checks for requests at these times, with message id `id`. */
+function looksFor(times: readonly number[], isStrict: boolean, id = 1): number {
   let looks = 0;
   const access = new Access({ group: undefined, ownUid: 0 });
   const handler = cfsHandler(servicesOf(memdbOf([])), access, () => looks++, isStrict);
-  for (const ns of times) void handler.handle(request(ns));
+  for (const ns of times) void handler.handle(request(ns, id));
   return looks;
 }
 
@@ -48,6 +49,19 @@ test("back-to-back requests over 10 ms cause a check each 0.9 ms, any other requ
   expect(looksFor(steady, true)).toBe(10_000);
   const woken = Array.from({ length: 100 }, () => 0);
   expect(looksFor(woken, false)).toBe(100);
+});
+
+test("requests for the status, the log and RRD values cause no check of the tree", () => {
+  const checked = REQUESTS.filter(({ id }) => looksFor([0], true, id) > 0).map(({ name }) => name);
+  expect(checked).toEqual([
+    "GET_FS_VERSION",
+    "GET_CLUSTER_INFO",
+    "GET_GUEST_LIST",
+    "GET_CONFIG",
+    "GET_GUEST_CONFIG_PROPERTY",
+    "VERIFY_TOKEN",
+    "GET_GUEST_CONFIG_PROPERTIES",
+  ]);
 });
 
 test("a client sees its own change of a file in the next answer, 1,000 times", async () => {

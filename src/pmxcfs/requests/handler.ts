@@ -43,11 +43,11 @@ export function malformed(caller: Caller, id: number, body: Span, services?: Ser
 export const STORE_AGE_NS = 900_000;
 
 /**
- * Calls `refresh` before a request, so that its answer includes changes by other programs. It is
- * skipped if the request is back to back (Request.backToBackNs) and the last check is younger than
- * STORE_AGE_NS. So every answer includes changes older than 1 ms, and a client that replaces a file
- * sees that in its next answer, because that takes longer; a write to an open file may be faster.
- * `isStrict`: never skipped.
+ * Calls `refresh` before a request that has to do with the tree, so that its answer includes
+ * changes by other programs. It is skipped if the request is back to back (Request.backToBackNs)
+ * and the last check is younger than STORE_AGE_NS. So every answer includes changes older than
+ * 1 ms, and a client that replaces a file sees that in its next answer, because that takes longer;
+ * a write to an open file may be faster. `isStrict`: never skipped.
  */
 export function cfsHandler(
   services: Services,
@@ -61,7 +61,8 @@ export function cfsHandler(
     authenticate: (peer) => access.authenticate(peer),
     refusal: (peer, command) => access.refusal(peer, command),
     handle({ id, span, caller, backToBackNs }) {
-      if (isStrict || backToBackNs === 0 || backToBackNs - lookedNs > STORE_AGE_NS) {
+      const isOld = isStrict || backToBackNs === 0 || backToBackNs - lookedNs > STORE_AGE_NS;
+      if (isOld && requestOf(id)?.isBesideTree !== true) {
         lookedNs = backToBackNs === 0 ? Bun.nanoseconds() : backToBackNs;
         refresh();
       }

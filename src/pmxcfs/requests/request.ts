@@ -100,6 +100,8 @@ export interface CfsRequest<A, R> {
   readonly example: readonly [words: string, meaning: string];
   /** `write`: a read-only caller gets EPERM before anything else is checked. */
   readonly access: "read" | "write";
+  /** Neither its answer nor its effect depends on the tree: the store is not checked before it. */
+  readonly isBesideTree?: true;
   /** Bodies below `minBytes` or above `maxBytes` get EINVAL. */
   readonly minBytes: number;
   readonly maxBytes: number;

@@ -46,6 +46,7 @@ export const getClusterLog = defineRequest({
   summary: "Print the newest entries of the cluster log",
   example: ["--user root@pam --max 20", "what root did last"],
   access: "read",
+  isBesideTree: true,
   minBytes: layout.size + 1,
   maxBytes: Infinity,
   layout,

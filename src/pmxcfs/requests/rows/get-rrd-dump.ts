@@ -34,6 +34,7 @@ export const getRrdDump = defineRequest({
   summary: "Print the newest RRD values of nodes, guests and storages",
   example: ["", "a line for each key"],
   access: "read",
+  isBesideTree: true,
   minBytes: 0,
   maxBytes: 0,
   checks: ["any body: EINVAL"],

@@ -15,6 +15,7 @@ export const getStatus = defineRequest({
   summary: "Print a node's value of a status key, byte by byte",
   example: ["tasklist --node pve2", "another node's tasks"],
   access: "read",
+  isBesideTree: true,
   minBytes: layout.size,
   // Bytes after the two names are ignored, as in C.
   maxBytes: Infinity,

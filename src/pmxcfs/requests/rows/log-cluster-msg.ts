@@ -46,6 +46,7 @@ export const logClusterMsg = defineRequest({
   summary: "Write an entry into the cluster log",
   example: ["--tag backup 'all done'", "an entry"],
   access: "write",
+  isBesideTree: true,
   minBytes: layout.size,
   maxBytes: Infinity,
   layout,

@@ -15,6 +15,7 @@ export const setStatus = defineRequest({
   summary: "Set or remove a key of this node's status",
   example: ["my-key --file value.json", "the file's bytes"],
   access: "write",
+  isBesideTree: true,
   minBytes: layout.size,
   maxBytes: Infinity,
   layout,
