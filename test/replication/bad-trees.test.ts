@@ -2,6 +2,8 @@
 import { expect, test } from "bun:test";
 import { Errno } from "../../src/base/errno.ts";
 import { drained } from "../../src/base/steps.ts";
+import { DatabaseGroup } from "../../src/pmxcfs/replication/dcdb.ts";
+import { encodeUpdate } from "../../src/pmxcfs/replication/dcdb-message.ts";
 import { MemoryRows } from "../../src/pmxcfs/store/row-writer.ts";
 import { treeOf } from "./traces/database.ts";
 
@@ -27,4 +29,24 @@ test("a directory that no path leads to is taken with its content", () => {
   const rows = [entry(0, 0, "", DIRECTORY), entry(7, 8, "in", FILE), entry(8, 0, "a/b", DIRECTORY)];
   expect(drained(tree.commitSync([], rows))).toBe(true);
   expect([...tree.memdb.entries()].map((each) => each.name)).toEqual(["a/b", "in"]);
+});
+
+test("a leader that sends more than a database may have is left; an entry counts once", () => {
+  const tree = treeOf(new MemoryRows(), () => 5);
+  const most = { updates: 3, updateBytes: 100 };
+  const group = new DatabaseGroup({ tree, nodeid: 1, most });
+  const keep = (inode: number, bytes: number) => {
+    const data = new Uint8Array(bytes);
+    return group.keepUpdate(encodeUpdate({ ...entry(inode, 0, `f${inode}`, FILE), data }));
+  };
+  for (let round = 0; round < 5; round++) expect(keep(7, 100)).toBeUndefined();
+  expect(keep(8, 1)).toEqual({
+    reason: "protocol",
+    text: "the leader sent 2 entries with 101 bytes, more than a database may have",
+  });
+  group.dropSync();
+  for (const inode of [7, 8, 9]) expect(keep(inode, 30)).toBeUndefined();
+  expect(keep(10, 0)?.text).toBe(
+    "the leader sent 4 entries with 90 bytes, more than a database may have",
+  );
 });

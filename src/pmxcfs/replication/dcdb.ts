@@ -62,7 +62,11 @@ export interface DatabaseGroupOptions {
    * keep a copy of the database and to log that.
    */
   readonly onOverruled?: (plan: OverruledBy) => Steps;
+  /** Most that a leader's UPDATEs may have; default: what a config.db may have at a start. */
+  readonly most?: { readonly updates: number; readonly updateBytes: number };
 }
+
+const MOST_RECEIVED = { updates: CfsLimits.loadedRows, updateBytes: CfsLimits.loadedBytes };
 
 /** A sync that deletes more entries than this is preceded by a copy of the database. */
 const DELETED_WITHOUT_COPY = 10;
@@ -94,6 +98,7 @@ export class DatabaseGroup implements Application {
   #leader: Member | undefined;
   #leaderIndex: Buffer | undefined;
   #updates = new Map<number, SyncEntry>();
+  #updateBytes = 0;
 
   constructor(options: DatabaseGroupOptions) {
     this.#options = options;
@@ -246,9 +251,13 @@ export class DatabaseGroup implements Application {
   keepUpdate(body: Buffer): Leave | undefined {
     const update = decodeUpdate(body);
     if (update === undefined) return protocolLeave(updateFault(body));
+    this.#updateBytes += update.data.length - (this.#updates.get(update.inode)?.data.length ?? 0);
     // Hashed on arrival, so that the commit does not have to hash all of them at once.
     this.#updates.set(update.inode, { ...update, digest: syncDigest(update) });
-    return undefined;
+    const { updateBytes, updates } = this.#options.most ?? MOST_RECEIVED;
+    if (this.#updateBytes <= updateBytes && this.#updates.size <= updates) return undefined;
+    const amount = `${this.#updates.size} entries with ${this.#updateBytes} bytes`;
+    return protocolLeave(`the leader sent ${amount}, more than a database may have`);
   }
 
   *commit(): Steps<Leave | undefined> {
@@ -317,6 +326,7 @@ export class DatabaseGroup implements Application {
     this.#leader = undefined;
     this.#leaderIndex = undefined;
     this.#updates = new Map();
+    this.#updateBytes = 0;
   }
 
   synced(): readonly NormalSend[] {
