@@ -4,7 +4,7 @@
  *   --only TEXT   scenarios whose group or name contains TEXT (may be given again)
  *   --all         the full matrix; without it, and without --only, the core rows
  *   --quick       shorter runs       --rounds N   alternated runs per scenario
- *   --out FILE    JSON (default dist/bench.json)     --results   rewrite bench/RESULTS.md
+ *   --out FILE    JSON (default dist/bench.json)     --results NAME  rewrite bench/NAME
  *   --add         keep FILE's results of scenarios that are not measured now
  *   --smoke       short, for CI: fails if a ratio is far from baseline.json, or misses its bound
  *   --baseline    store this run's ratios in baseline.json
@@ -39,7 +39,7 @@ const { values: options } = parseArgs({
     list: { type: "boolean", default: false },
     add: { type: "boolean", default: false },
     html: { type: "boolean", default: false },
-    results: { type: "boolean", default: false },
+    results: { type: "string" },
     rounds: { type: "string" },
     "c-server": { type: "string" },
     out: { type: "string", default: join(REPOSITORY, "dist", "bench.json") },
@@ -152,8 +152,8 @@ async function main(): Promise<number> {
   const report: Report = { machine: machine(), taken, outcomes: merged(outcomes) };
   mkdirSync(dirname(options.out), { recursive: true });
   writeFileSync(options.out, `${JSON.stringify(report, undefined, 1)}\n`);
-  if (options.results) {
-    writeFileSync(join(import.meta.dir, "RESULTS.md"), markdown(report, SCENARIOS));
+  if (options.results !== undefined) {
+    writeFileSync(join(import.meta.dir, options.results), markdown(report, SCENARIOS));
   }
   if (options.html) {
     const page = options.out.replace(/\.json$/, "") + ".html";
