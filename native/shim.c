@@ -1298,8 +1298,7 @@ enum { NOT_WATCHED, WAS_ASLEEP, IS_LARGE };
 
 /* One polled connection: a row of the table that src/ipc/scheduling/poll-table.ts writes. */
 struct polled_ring {
-	/* Addresses of the request ring's semaphore, and of the response ring's two indices and
-	 * semaphore. */
+	/* Addresses: the request ring's semaphore, the response ring's two indices and semaphore. */
 	int64_t semaphore, reply_indices, reply_semaphore;
 	/* When its client was last seen to wait for a reply or to read one; 0: never. */
 	int64_t reading_ns;

@@ -74,24 +74,22 @@ async function toldOnce(sinceNs: number, { slept, state }: Client): Promise<numb
     ...idle.responses,
     semaphoreAddress: address + RingHeader.semaphore,
     isLarge: true,
+    hasWoken: slept,
   };
   const answeredNs = Bun.nanoseconds() - sinceNs;
   const predictor = new RequestGapPredictor(PATIENT);
   const connection: Polled = { ...idle, predictor, responses, answeredNs, hasRequests: false };
-  const told: number[] = [];
+  let told: number | undefined;
   const serve = (_: Polled, backToBackNs: number): number => {
-    request[0] = 0;
-    return told.push(backToBackNs);
+    told = backToBackNs;
+    return 0;
   };
   const poller = new RingPoller(PATIENT, { serve, again() {}, isLoopReady: () => false });
-  // After this, the client is taken for one that slept; after a request that is found, not.
   poller.activate(connection, Bun.nanoseconds(), 1);
-  request[0] = slept ? 0 : 1;
   await endOfTurn();
   request[0] = 1;
   await endOfTurn();
-  poller.deactivate(connection);
-  return told[slept ? 0 : 1];
+  return told;
 }
 
 async function isBackToBack(sinceNs: number, client: Client): Promise<boolean> {

@@ -27,10 +27,10 @@ interface Ends {
   read(): Buffer | undefined;
 }
 
-function open(kept: DisposableStack, isConstant: boolean): Ends {
-  const memory = makeRings("message-writer", kept, RING_BYTES).set.rings.response;
-  const reader = new RingReader(memory, ResponseHeader.size, RING_BYTES);
-  const scratch = newScratch(RING_BYTES);
+function open(kept: DisposableStack, isConstant: boolean, ringBytes = RING_BYTES): Ends {
+  const memory = makeRings("message-writer", kept, ringBytes).set.rings.response;
+  const reader = new RingReader(memory, ResponseHeader.size, ringBytes);
+  const scratch = newScratch(ringBytes);
   const read = (): Buffer | undefined => {
     const size = reader.peek();
     if (size === NOTHING) return undefined;
@@ -59,11 +59,12 @@ function clear({ words, dataWord, wordCount }: RingMemory): void {
   words.fill(0, dataWord, dataWord + wordCount);
 }
 
-test("a large constant body is copied beforehand after it was sent twice, then not again", () => {
+test("a large constant body is copied beforehand after it was sent twice, and once", () => {
   using kept = new DisposableStack();
   const { writer, memory, read } = open(kept, true);
   const large = body(LARGE, 1);
   const counts: number[] = [];
+  writer.prepare();
   for (let turn = 0; turn < 3; turn++) {
     expect(writer.write(1, 0, large)).toBe(0);
     expect(read()).toEqual(large);
@@ -77,6 +78,7 @@ test("a large constant body is copied beforehand after it was sent twice, then n
 test("a body that may change is sent as it is then", () => {
   using kept = new DisposableStack();
   const { writer, read } = open(kept, false);
+  writer.prepare();
   const changing = body(LARGE, 1);
   for (let turn = 0; turn < 4; turn++) {
     changing[17] = turn;
@@ -90,6 +92,7 @@ test("without room, and after `forget`, nothing is copied beforehand", () => {
   using kept = new DisposableStack();
   const { writer, memory, read } = open(kept, true);
   const half = body(RING_BYTES / 2, 3);
+  writer.prepare();
   for (let turn = 0; turn < 2; turn++) {
     expect(writer.write(1, 0, half)).toBe(0);
     writer.prepare();
@@ -104,6 +107,29 @@ test("without room, and after `forget`, nothing is copied beforehand", () => {
   writer.forget();
   writer.prepare();
   expect(copies(memory, half)).toBe(0);
+});
+
+test("a body of more than 1 MiB, and one that nobody waits for, is not copied beforehand", () => {
+  using kept = new DisposableStack();
+  const { writer, memory, read } = open(kept, true, 4 << 20);
+  const large = body((1 << 20) + 1, 5);
+  writer.prepare();
+  for (let turn = 0; turn < 2; turn++) {
+    expect(writer.write(1, 0, large)).toBe(0);
+    expect(read()?.equals(large)).toBe(true);
+  }
+  clear(memory);
+  writer.prepare();
+  expect(copies(memory, large)).toBe(0);
+  const small = body(LARGE, 5);
+  writer.forget();
+  for (let turn = 0; turn < 2; turn++) {
+    expect(writer.write(1, 0, small)).toBe(0);
+    expect(read()?.equals(small)).toBe(true);
+  }
+  clear(memory);
+  writer.prepare();
+  expect(copies(memory, small)).toBe(0);
 });
 
 test("every message has its body, whatever was copied beforehand", () => {

@@ -14,12 +14,19 @@ const LOOP_BYTES = 24;
 /** From this many bytes on, copying a body takes a client or a server a microsecond or more. */
 const LARGE_BYTES = 4096;
 
+/** Larger bodies are not copied beforehand: in vain, that would hold the loop for 0.1 ms or more. */
+const MOST_PREPARED_BYTES = 1 << 20;
+
 export class MessageWriter {
   readonly #ring: RingWriter;
   readonly #isConstant: boolean;
   /** Whether the body of the last message is one that takes long to copy. */
   isLarge = false;
-  /** That body, if it is constant. */
+  /** Whether the reader slept until the last message came. */
+  hasWoken = false;
+  /** The next message is expected soon. */
+  #isExpected = false;
+  /** The body of the last message, if it may be copied beforehand. */
   #last: Uint8Array | undefined;
   /** It was the body of the message before, too. */
   #isRepeated = false;
@@ -30,11 +37,6 @@ export class MessageWriter {
   constructor(ring: RingWriter, isConstant: boolean) {
     this.#ring = ring;
     this.#isConstant = isConstant;
-  }
-
-  /** How often the reader had to be woken for a message. */
-  get wakes(): number {
-    return this.#ring.wakes;
   }
 
   /** Address of the ring's semaphore, which counts the messages that are not read yet. */
@@ -67,16 +69,21 @@ export class MessageWriter {
       bytes.set(body, from);
     }
     this.isLarge = bodyBytes >= LARGE_BYTES;
-    if (this.#isConstant) this.#remember(body);
-    return ring.commit();
+    if (this.#isExpected) this.#remember(body);
+    const { wakes } = ring;
+    const result = ring.commit();
+    this.hasWoken = ring.wakes !== wakes;
+    return result;
   }
 
   /**
-   * If the last two messages had the same large body, copies it to where the next message will be:
-   * for the time in which the server only waits for the next request. That part of the ring belongs
-   * to the writer; a client that changes it changes only what it reads itself.
+   * For the time in which the server only waits for the next request: if the last two messages
+   * since the first call had the same large body, copies it to where the next message will be. That
+   * part of the ring belongs to the writer; a client that changes it changes only what it reads
+   * itself.
    */
   prepare(): void {
+    this.#isExpected = this.#isConstant;
     const body = this.#last;
     if (body === undefined || !this.#isRepeated || this.#preparedAt >= 0) return;
     const at = this.#ring.nextPayload(ResponseHeader.size + body.byteLength);
@@ -85,8 +92,9 @@ export class MessageWriter {
     this.#ring.memory.bytes.set(body, this.#preparedAt);
   }
 
-  /** No message is expected soon: lets go of the last body. */
+  /** No message is expected soon: lets go of the last body, until `prepare` is called again. */
   forget(): void {
+    this.#isExpected = false;
     this.#last = undefined;
     this.#isRepeated = false;
     this.#preparedAt = -1;
@@ -94,7 +102,8 @@ export class MessageWriter {
 
   #remember(body: Uint8Array): void {
     this.#preparedAt = -1;
-    this.#isRepeated = this.isLarge && body === this.#last;
-    this.#last = this.isLarge ? body : undefined;
+    const isFit = this.isLarge && body.byteLength <= MOST_PREPARED_BYTES;
+    this.#isRepeated = isFit && body === this.#last;
+    this.#last = isFit ? body : undefined;
   }
 }

@@ -81,6 +81,7 @@ export class PollTable {
     this.#words[at] = (this.#words[at] ?? 0) + served;
   }
 
+  /** Chooses what `look` notes of the client of `row` until its next request. */
   watch(row: number, watched: (typeof Watched)[keyof typeof Watched]): void {
     this.#words[row * ROW_WORDS + WATCHED] = watched;
   }

@@ -20,7 +20,7 @@ export interface Polled extends PolledRings {
   /** Where its replies are written. */
   readonly responses: Pick<
     MessageWriter,
-    "wakes" | "semaphoreAddress" | "isLarge" | "prepare" | "forget"
+    "hasWoken" | "semaphoreAddress" | "isLarge" | "prepare" | "forget"
   >;
   /**
    * Just before its last reply was sent, if no other request was there by then (Bun.nanoseconds()):
@@ -107,7 +107,7 @@ export class RingPoller<T extends Polled> {
     connection.recordLatency(now - sinceNs, served);
     if (!this.#enabled) return;
     if (!this.#active.includes(connection)) this.#admit(connection);
-    this.#watch(connection, true);
+    this.#watch(connection);
     this.#await(connection);
     if (connection.predictor.dueNs > 0) this.#schedule();
   }
@@ -231,7 +231,6 @@ export class RingPoller<T extends Polled> {
   /** Serves a connection whose request was found at `seenNs`; returns the time after that. */
   #serve(connection: T, seenNs: number, index: number): number {
     const { predictor, responses, answeredNs } = connection;
-    const { wakes } = responses;
     // A client that slept, or copies a large reply, is known to do nothing else meanwhile.
     const idleFor = Math.min(seenNs - answeredNs, this.#table.sinceReadingNs(index));
     const isBackToBack = answeredNs !== 0 && idleFor <= this.#backToBackNs;
@@ -243,20 +242,19 @@ export class RingPoller<T extends Polled> {
     const isLate = connection.underWay;
     if (isLate) drainMicrotasks();
     const now = Bun.nanoseconds();
-    const hasWoken = responses.wakes !== wakes;
-    predictor.replied(now, hasWoken);
-    this.#watch(connection, hasWoken);
+    predictor.replied(now, responses.hasWoken);
+    this.#watch(connection);
     this.#await(connection);
     if (!isLate) connection.recordLatency(now - seenNs, served);
     if (connection.answeredNs !== 0 && !connection.ended) responses.prepare();
     return now;
   }
 
-  /** `hasWoken`: the client slept until its reply came. */
-  #watch(connection: T, hasWoken: boolean): void {
+  #watch(connection: T): void {
     const row = this.#active.indexOf(connection);
     if (row < 0) return;
-    const other = connection.responses.isLarge ? Watched.IS_LARGE : Watched.NO;
+    const { hasWoken, isLarge } = connection.responses;
+    const other = isLarge ? Watched.IS_LARGE : Watched.NO;
     this.#table.watch(row, hasWoken ? Watched.WAS_ASLEEP : other);
   }
 
