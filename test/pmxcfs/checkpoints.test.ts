@@ -199,7 +199,11 @@ describe("checkpoints", () => {
     });
     const { value } = await reader.stdout.getReader().read();
     expect(Buffer.from(value!).toString()).toBe("reading");
-    for (let round = 0; round < 40; round++) expect(apply(tree, write("a", 50_000))).toBe(50_000);
+    // As requests do: a change waits while a checkpoint holds the lock.
+    const replicator = replicatorOf(tree);
+    for (let round = 0; round < 40; round++) {
+      expect(await replicator.propose(write("a", 50_000))).toBe(50_000);
+    }
     await eventually("the reader is named", () =>
       log.lines.some((line) => line.includes(`pid ${reader.pid} (`)),
     );
@@ -218,7 +222,7 @@ describe("checkpoints", () => {
       checkpointFailures: 0,
       commitFailures: 0,
     });
-    expect(await replicatorOf(tree).propose(write("a", 10))).toBe(10);
+    expect(await replicator.propose(write("a", 10))).toBe(10);
   });
 });
 
