@@ -59,6 +59,13 @@ function clear({ words, dataWord, wordCount }: RingMemory): void {
   words.fill(0, dataWord, dataWord + wordCount);
 }
 
+function sendTwice({ writer, read }: Ends, whole: Buffer): void {
+  for (let turn = 0; turn < 2; turn++) {
+    expect(writer.write(1, 0, whole)).toBe(0);
+    expect(read()?.equals(whole)).toBe(true);
+  }
+}
+
 test("a large constant body is copied beforehand after it was sent twice, and once", () => {
   using kept = new DisposableStack();
   const { writer, memory, read } = open(kept, true);
@@ -111,22 +118,17 @@ test("without room, and after `forget`, nothing is copied beforehand", () => {
 
 test("a body of more than 1 MiB, and one that nobody waits for, is not copied beforehand", () => {
   using kept = new DisposableStack();
-  const { writer, memory, read } = open(kept, true, 4 << 20);
+  const ends = open(kept, true, 4 << 20);
+  const { writer, memory } = ends;
   const large = body((1 << 20) + 1, 5);
   writer.prepare();
-  for (let turn = 0; turn < 2; turn++) {
-    expect(writer.write(1, 0, large)).toBe(0);
-    expect(read()?.equals(large)).toBe(true);
-  }
+  sendTwice(ends, large);
   clear(memory);
   writer.prepare();
   expect(copies(memory, large)).toBe(0);
   const small = body(LARGE, 5);
   writer.forget();
-  for (let turn = 0; turn < 2; turn++) {
-    expect(writer.write(1, 0, small)).toBe(0);
-    expect(read()?.equals(small)).toBe(true);
-  }
+  sendTwice(ends, small);
   clear(memory);
   writer.prepare();
   expect(copies(memory, small)).toBe(0);

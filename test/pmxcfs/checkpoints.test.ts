@@ -201,9 +201,8 @@ describe("checkpoints", () => {
     expect(Buffer.from(value!).toString()).toBe("reading");
     // As requests do: a change waits while a checkpoint holds the lock.
     const replicator = replicatorOf(tree);
-    for (let round = 0; round < 40; round++) {
-      expect(await replicator.propose(write("a", 50_000))).toBe(50_000);
-    }
+    const change = write("a", 50_000);
+    for (let round = 0; round < 40; round++) expect(await replicator.propose(change)).toBe(50_000);
     await eventually("the reader is named", () =>
       log.lines.some((line) => line.includes(`pid ${reader.pid} (`)),
     );

@@ -14,7 +14,7 @@ const LOOP_BYTES = 24;
 /** From this many bytes on, copying a body takes a client or a server a microsecond or more. */
 const LARGE_BYTES = 4096;
 
-/** Larger bodies are not copied beforehand: in vain, that would hold the loop for 0.1 ms or more. */
+/** Larger bodies are not copied beforehand: it may be in vain, and holds the loop for 0.1 ms. */
 const MOST_PREPARED_BYTES = 1 << 20;
 
 export class MessageWriter {
