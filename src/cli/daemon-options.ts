@@ -119,7 +119,7 @@ export const daemonOptions = {
   }),
   strictReads: flag({
     description:
-      "Check --dir or --db for changes before every request; without this option, once a " +
+      "Check --dir or --db for changes before every request that reads them; otherwise once a " +
       "millisecond for a client that sends requests without a pause",
     group: DATABASE,
   }),

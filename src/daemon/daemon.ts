@@ -41,7 +41,7 @@ export interface DaemonOptions {
   readonly restartFlag: string | undefined;
   /** Mounts the tree and takes changes; undefined: the store of another server is only read. */
   readonly node?: NodeOptions;
-  /** Check the store for changes before every request. */
+  /** Check the store for changes before every request that reads it. */
   readonly strictReads: boolean;
   /** Faults on purpose; empty in production. */
   readonly inject: readonly FaultRule[];

@@ -50,7 +50,8 @@ export interface Request {
   /**
    * When it was found (Bun.nanoseconds()), if it is back to back: its client sent it after the last
    * reply on its connection, and it was found at most `PollLimits.backToBackUs` and two system
-   * calls after that, or after the client has read the reply that woke it. Else 0.
+   * calls after that, or after the client was last seen waiting for the reply or copying it.
+   * Else 0.
    */
   readonly backToBackNs: number;
   readonly id: number;

@@ -158,15 +158,15 @@ export class RingWriter {
   readonly memory: RingMemory;
   #writePt = 0;
   #allocated = 0;
-  #wakes = 0;
+  #hasWoken = false;
 
   constructor(memory: RingMemory) {
     this.memory = memory;
   }
 
-  /** How often the reader had to be woken for a chunk. */
-  get wakes(): number {
-    return this.#wakes;
+  /** Whether the reader had to be woken for the last chunk. */
+  get hasWoken(): boolean {
+    return this.#hasWoken;
   }
 
   /** Most payload bytes of a chunk in an empty ring. */
@@ -175,33 +175,28 @@ export class RingWriter {
   }
 
   /**
-   * The offset in `bytes` of the payload of the next chunk, if there is room for `size` bytes of it
-   * now; else -1.
+   * The offset in `bytes` of the next chunk's payload, for `size` bytes. EMSGSIZE: they never fit;
+   * EAGAIN: no room until the reader reads; EPROTO: the reader's index is outside the ring.
    */
   nextPayload(size: number): number {
-    const { words, headerWord, dataWord, wordCount } = this.memory;
-    const readPt = Atomics.load(words, headerWord + READ_PT) >>> 0;
-    const needed = size + CHUNK_MARGIN_BYTES;
-    if (readPt >= wordCount || this.#freeWords(readPt) * 4 < needed) return -1;
-    return (dataWord + this.#writePt + CHUNK_HEADER_WORDS) * 4;
-  }
-
-  /**
-   * Allocates a chunk of `size` payload bytes; returns the offset of its payload in `bytes`.
-   * EMSGSIZE: it never fits; EAGAIN: no room until the reader reads; EPROTO: the reader's index is
-   * outside the ring. Call commit next.
-   */
-  allocChunk(size: number): number {
     const { words, headerWord, dataWord, wordCount } = this.memory;
     if (size + CHUNK_MARGIN_BYTES > wordCount * 4) return Errno.EMSGSIZE;
     const readPt = Atomics.load(words, headerWord + READ_PT) >>> 0;
     if (readPt >= wordCount) return Errno.EPROTO;
     if (this.#freeWords(readPt) * 4 < size + CHUNK_MARGIN_BYTES) return Errno.EAGAIN;
+    return (dataWord + this.#writePt + CHUNK_HEADER_WORDS) * 4;
+  }
+
+  /** `nextPayload`, and allocates the chunk. Call commit next. */
+  allocChunk(size: number): number {
+    const at = this.nextPayload(size);
+    if (at < 0) return at;
+    const { words, dataWord } = this.memory;
     const chunk = dataWord + this.#writePt;
     words[chunk] = 0;
     Atomics.store(words, chunk + 1, ChunkMagic.ALLOC);
     this.#allocated = size;
-    return (chunk + CHUNK_HEADER_WORDS) * 4;
+    return at;
   }
 
   /** Free words; the writer's part of qb_rb_space_free (ringbuffer.c). */
@@ -225,10 +220,8 @@ export class RingWriter {
     const before = Atomics.add(words, headerWord + SEMAPHORE, 1);
     if (before < 0 || before >= SEMAPHORE_MAX) return Errno.EPROTO;
     // A waiter counts itself before it sleeps (glibc), so one check after the post suffices.
-    if (Atomics.load(words, headerWord + WAITERS) !== 0) {
-      this.#wakes++;
-      wakeOne(semaphoreAddress);
-    }
+    this.#hasWoken = Atomics.load(words, headerWord + WAITERS) !== 0;
+    if (this.#hasWoken) wakeOne(semaphoreAddress);
     return 0;
   }
 }

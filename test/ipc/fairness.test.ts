@@ -108,6 +108,28 @@ test("a poller has at most as many active connections as its table has rows", ()
   expect(served).toEqual([connections[0] as Polled]);
 });
 
+test("for a connection that is not polled any more, no reply is copied beforehand", async () => {
+  const { address, buffer } = allocatePermanent(PAGE_BYTES);
+  // The semaphore announces a request, but none can be served: a reply waits for room.
+  new Int32Array(buffer)[0] = 1;
+  const calls: string[] = [];
+  const idle = idleConnection(address);
+  const responses = {
+    ...idle.responses,
+    prepare: () => void calls.push("prepare"),
+    forget: () => void calls.push("forget"),
+  };
+  const connection: Polled = { ...idle, responses, answeredNs: 1 };
+  const poller = new RingPoller<Polled>(PollLimits, {
+    serve: () => 0,
+    again() {},
+    isLoopReady: () => false,
+  });
+  poller.activate(connection, Bun.nanoseconds(), 1);
+  await eventually("it is not polled any more", () => calls.includes("forget"));
+  expect(calls).toEqual(["forget"]);
+});
+
 test("a connection that ends while the one that it replaces is served is not polled", async () => {
   const { address, buffer } = allocatePermanent(PAGE_BYTES);
   // The semaphore announces a request.

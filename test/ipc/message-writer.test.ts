@@ -66,7 +66,7 @@ function sendTwice({ writer, read }: Ends, whole: Buffer): void {
   }
 }
 
-test("a large constant body is copied beforehand after it was sent twice, and once", () => {
+test("a large constant body that was sent twice is copied beforehand, and only once", () => {
   using kept = new DisposableStack();
   const { writer, memory, read } = open(kept, true);
   const large = body(LARGE, 1);

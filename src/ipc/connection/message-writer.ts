@@ -22,8 +22,6 @@ export class MessageWriter {
   readonly #isConstant: boolean;
   /** Whether the body of the last message is one that takes long to copy. */
   isLarge = false;
-  /** Whether the reader slept until the last message came. */
-  hasWoken = false;
   /** The next message is expected soon. */
   #isExpected = false;
   /** The body of the last message, if it may be copied beforehand. */
@@ -37,6 +35,11 @@ export class MessageWriter {
   constructor(ring: RingWriter, isConstant: boolean) {
     this.#ring = ring;
     this.#isConstant = isConstant;
+  }
+
+  /** Whether the reader slept until the last message came. */
+  get hasWoken(): boolean {
+    return this.#ring.hasWoken;
   }
 
   /** Address of the ring's semaphore, which counts the messages that are not read yet. */
@@ -70,10 +73,7 @@ export class MessageWriter {
     }
     this.isLarge = bodyBytes >= LARGE_BYTES;
     if (this.#isExpected) this.#remember(body);
-    const { wakes } = ring;
-    const result = ring.commit();
-    this.hasWoken = ring.wakes !== wakes;
-    return result;
+    return ring.commit();
   }
 
   /**

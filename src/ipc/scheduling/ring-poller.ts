@@ -246,7 +246,8 @@ export class RingPoller<T extends Polled> {
     this.#watch(connection);
     this.#await(connection);
     if (!isLate) connection.recordLatency(now - seenNs, served);
-    if (connection.answeredNs !== 0 && !connection.ended) responses.prepare();
+    // Not for one that was deactivated meanwhile, whose writer has forgotten the last reply.
+    if (connection.answeredNs !== 0 && this.#active.includes(connection)) responses.prepare();
     return now;
   }
 
