@@ -76,8 +76,8 @@ export interface FileSystemFigures {
 
 /** Names are latin1, one character per byte. `written` is valid only during the call. */
 export interface FileSystem {
-  /** Counts one lookup of the node. */
-  lookup(parent: number, name: string): Attributes | Errno;
+  /** Counts one lookup of the node. `pid`, here and in `open`: of the caller, 0 if not known. */
+  lookup(parent: number, name: string, pid: number): Attributes | Errno;
   forget(node: number, lookups: number): void;
   getattr(node: number, handle: number | undefined): Attributes | Errno;
   setattr(node: number, change: AttributeChange, by: Requester): Eventual<Attributes | Errno>;
@@ -89,7 +89,7 @@ export interface FileSystem {
   unlink(parent: number, name: string, by: Requester): Eventual<0 | Errno>;
   rmdir(parent: number, name: string, by: Requester): Eventual<0 | Errno>;
   rename(from: Place, to: Place, flags: number, by: Requester): Eventual<0 | Errno>;
-  open(node: number, flags: number): Opened | Errno;
+  open(node: number, flags: number, pid: number): Opened | Errno;
   /** Counts one lookup. */
   create(parent: number, name: string, by: Requester): Eventual<Created | Errno>;
   read(node: number, handle: number, offset: number, size: number): Uint8Array | Errno;

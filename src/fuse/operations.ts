@@ -94,7 +94,7 @@ function rename(
 
 const LOOKUP: Row<Attributes> = {
   bytes: 2,
-  ask: (fs, request) => named(request, 0, (name) => fs.lookup(request.node, name)),
+  ask: (fs, request) => named(request, 0, (name) => fs.lookup(request.node, name, request.pid)),
   encode: entry,
 };
 
@@ -171,7 +171,7 @@ const RENAME2: Row<0> = {
 
 const OPEN: Row<Opened> = {
   bytes: OpenIn.size,
-  ask: (fs, { node, body }) => fs.open(node, OpenIn.read.flags(body)),
+  ask: (fs, { node, body, pid }) => fs.open(node, OpenIn.read.flags(body), pid),
   encode: opened,
 };
 

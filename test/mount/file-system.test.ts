@@ -1,7 +1,7 @@
 /** The file system of the mount, called as a session calls it, without a kernel. */
 import { afterEach, expect, mock, test } from "bun:test";
 import { Errno } from "../../src/base/errno.ts";
-import { ROOT_NODE } from "../../src/fuse/file-system.ts";
+import { type Attributes, ROOT_NODE } from "../../src/fuse/file-system.ts";
 import type { PveFileSystem } from "../../src/pmxcfs/mount/file-system.ts";
 import { fill, TempDirectory, textOf } from "../pmxcfs/support.ts";
 import {
@@ -251,6 +251,46 @@ test("a name that another node has removed, replaced or moved is looked up again
   expect(textOf(tree.memdb.read("replaced") ?? Errno.ENOENT)).toBe("3");
 });
 
+test("a program does not get ESTALE, however late its request comes after the second lookup", () => {
+  using directory = new TempDirectory();
+  using tree = newTree(directory);
+  const [caller, another] = [71, 72];
+  const replaceOften = (fs: PveFileSystem, open: (node: number, pid: number) => unknown): void => {
+    fill(tree.memdb, { f: "1", g: "2", h: "3" });
+    const look = (pid: number): number => (fs.lookup(ROOT_NODE, "f", pid) as Attributes).node;
+    const replace = (by: string): void => {
+      expect(tree.apply({ kind: "rename", path: by, to: "f" }, OTHER_NODE)).toBe(0);
+    };
+    const first = look(caller);
+    replace("g");
+    later(200);
+    expect(open(first, caller)).toBe(Errno.ESTALE);
+    const second = look(caller);
+    replace("h");
+    later(400);
+    // A process that the kernel has not sent back goes by its cache.
+    expect(open(second, another)).toBe(Errno.ESTALE);
+    expect(open(second, caller)).not.toBe(Errno.ESTALE);
+    // It was repeated once: the next one goes by the cache, too.
+    expect(open(second, caller)).toBe(Errno.ESTALE);
+    expect(tree.apply({ kind: "remove", path: "f" }, OTHER_NODE)).toBe(0);
+    // The end of the caller's request; the next one begins with a lookup of its own.
+    expect(fs.lookup(ROOT_NODE, "f", caller)).toBe(Errno.ENOENT);
+    fill(tree.memdb, { f: "4", g: "5" });
+    const third = look(caller);
+    replace("g");
+    later(600);
+    expect(open(third, caller)).toBe(Errno.ESTALE);
+    expect(tree.apply({ kind: "remove", path: "f" }, OTHER_NODE)).toBe(0);
+  };
+  const opening = fileSystemOf(tree);
+  replaceOften(opening, (node, pid) => opening.open(node, 0, pid));
+  const truncating = fileSystemOf(tree);
+  replaceOften(truncating, (node, pid) =>
+    truncating.setattr(node, { ...SIZE, isOpen: false }, { ...BY, pid }),
+  );
+});
+
 test("a file that another node has removed can be read where it is open, not written", async () => {
   using directory = new TempDirectory();
   using tree = newTree(directory);
@@ -267,8 +307,8 @@ test("a file that another node has removed can be read where it is open, not wri
   expect(await fs.write(removed, start, Buffer.from("x"), BY)).toBe(1);
   later(200);
   for (const node of [removed, replaced]) {
-    expect(await fs.write(node, start, Buffer.from("y"), BY)).toBe(Errno.ESTALE);
-    expect(await fs.setattr(node, { ...SIZE, isOpen: true }, BY)).toBe(Errno.ESTALE);
+    expect(await fs.write(node, start, Buffer.from("y"), BY)).toBe(Errno.ENOENT);
+    expect(await fs.setattr(node, { ...SIZE, isOpen: true }, BY)).toBe(Errno.ENOENT);
   }
   expect([removed, replaced].map((node) => textOf(fs.read(node, 0, 0, 9)))).toEqual(["x", "2"]);
   // A descriptor of a file that was moved goes with it.

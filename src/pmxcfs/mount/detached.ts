@@ -19,12 +19,11 @@ export function contentOf({ detached, entry }: Node): Uint8Array {
 }
 
 /**
- * Truncates or grows a removed file. ENOENT: it is a directory; ESTALE: another node removed it, so
- * that the process does not know that its change would be lost; EFBIG: over 1 MiB.
+ * Truncates or grows a removed file. ENOENT, as in C: another node removed it, so that the process
+ * does not know that its change would be lost; also, it is a directory. EFBIG: over 1 MiB.
  */
 export function resizeDetached(node: Node, size: number): 0 | Errno {
-  if (node.entry.kind !== "file") return Errno.ENOENT;
-  if (isStale(node)) return Errno.ESTALE;
+  if (node.entry.kind !== "file" || isStale(node)) return Errno.ENOENT;
   if (size > CfsLimits.fileBytes) return Errno.EFBIG;
   const bytes = new Uint8Array(size);
   bytes.set(contentOf(node).subarray(0, size));

@@ -28,9 +28,10 @@ import { figuresOf } from "./figures.ts";
 import type { GuestClashes } from "./guest-clash.ts";
 import { Handles, NO_HANDLE } from "./handles.ts";
 import { isReachable, Listing } from "./listing.ts";
-import { acceptedMode, modeOf, S_IFDIR, S_IFMT, S_IFREG } from "./modes.ts";
+import { changesOwnership, modeOf, S_IFDIR, S_IFMT, S_IFREG } from "./modes.ts";
 import { isGone, isRemoved, isStale, linksOf, type Node, NodeTable } from "./node-table.ts";
 import { type Special, specialEntries, type SpecialTexts } from "./special.ts";
+import { StaleRetries } from "./stale-retries.ts";
 
 export interface PveFileSystemOptions {
   readonly memdb: Memdb;
@@ -57,6 +58,7 @@ export class PveFileSystem implements FileSystem {
   readonly #specialList: readonly Special[];
   #nodes: NodeTable;
   readonly #handles = new Handles();
+  readonly #retries = new StaleRetries();
   readonly #clashes: GuestClashes;
 
   constructor(options: PveFileSystemOptions) {
@@ -80,7 +82,13 @@ export class PveFileSystem implements FileSystem {
     this.#handles.clear();
   }
 
-  lookup(parent: number, name: string): Attributes | Errno {
+  lookup(parent: number, name: string, pid = 0): Attributes | Errno {
+    const found = this.#lookUp(parent, name);
+    this.#retries.lookedUp(pid, typeof found === "number" ? found : found.node);
+    return found;
+  }
+
+  #lookUp(parent: number, name: string): Attributes | Errno {
     // ".", of files too, and ".." are sent for handles of NFS and of open_by_handle_at(2).
     const special = name === "." ? this.#specialOf(parent) : this.#specialAt(parent, name);
     if (special !== undefined) return this.#specialAttributes(special);
@@ -111,11 +119,12 @@ export class PveFileSystem implements FileSystem {
   setattr(id: number, change: AttributeChange, by: Requester): Eventual<Attributes | Errno> {
     const special = this.#specialOf(id);
     const node = special === undefined ? this.#nodes.get(id) : undefined;
-    if (node !== undefined && isStale(node, change)) return Errno.ESTALE;
+    const isOld = node !== undefined && isStale(node, change);
+    const stale = this.#retries.refuse(by.pid, id, isOld);
+    if (stale !== 0) return stale;
     if (special === undefined && (node === undefined || isGone(node))) return Errno.ENOENT;
     const path = node === undefined ? "" : this.#refresh(node).path;
-    const refused = this.#refusesOwnership(change, path);
-    if (refused < 0) return refused as Errno;
+    if (changesOwnership(change, path, this.#gid)) return Errno.EPERM;
     if (special !== undefined) return this.#setSpecial(special, change);
     return this.#setNode(node as Node, change, by);
   }
@@ -161,7 +170,7 @@ export class PveFileSystem implements FileSystem {
     return this.#proposeNames({ kind: "rename", path, to: target }, [path, target], by);
   }
 
-  open(id: number): Opened | Errno {
+  open(id: number, _flags = 0, pid = 0): Opened | Errno {
     const special = this.#specialOf(id);
     if (special !== undefined) {
       return { handle: this.#handles.openText(special.content()), direct: true };
@@ -169,7 +178,8 @@ export class PveFileSystem implements FileSystem {
     const node = this.#nodes.get(id);
     if (node === undefined) return Errno.ENOENT;
     // open(2) then has the kernel look the name up again; a write to the old file would be lost.
-    return isStale(node) ? Errno.ESTALE : { handle: NO_HANDLE, direct: true };
+    const stale = this.#retries.refuse(pid, id, isStale(node));
+    return stale === 0 ? { handle: NO_HANDLE, direct: true } : stale;
   }
 
   read(id: number, handle: number, offset: number, size: number): Uint8Array | Errno {
@@ -322,13 +332,6 @@ export class PveFileSystem implements FileSystem {
     };
   }
 
-  /** chmod and chown to the values it already has: accepted, not stored. Anything else: EPERM. */
-  #refusesOwnership({ mode, uid, gid }: AttributeChange, path: string): 0 | Errno {
-    if (mode !== undefined && (mode & 0o7777) !== acceptedMode(path)) return Errno.EPERM;
-    if (uid !== undefined && uid !== 0) return Errno.EPERM;
-    return gid !== undefined && gid !== this.#gid ? Errno.EPERM : 0;
-  }
-
   #setSpecial(special: Special, { size, mtime }: AttributeChange): Attributes | Errno {
     const truncated = size === undefined ? 0 : special.truncate();
     if (truncated < 0) return truncated as Errno;
@@ -362,8 +365,7 @@ export class PveFileSystem implements FileSystem {
       node.detached = { bytes: contentOf(node), mtime };
       return 0;
     }
-    const { path } = this.#refresh(node);
-    return this.#propose({ kind: "utime", path, mtime }, by);
+    return this.#propose({ kind: "utime", path: this.#refresh(node).path, mtime }, by);
   }
 
   #make(kind: "create" | "mkdir", place: Place, by: Requester): Eventual<Attributes | Errno> {

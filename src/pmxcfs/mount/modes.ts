@@ -2,6 +2,7 @@
  * Modes as the mount shows them: derived from path, kind and quorum, never stored. C counterpart:
  * pmxcfs.c, cfs_fuse_getattr; cfs-plug-memdb.c, tree_entry_stat.
  */
+import type { AttributeChange } from "../../fuse/file-system.ts";
 import { permissionsOf } from "../state/modes.ts";
 import { pathIsPrivate } from "../state/private-path.ts";
 
@@ -11,8 +12,19 @@ export const S_IFREG = 0o100_000;
 export const S_IFLNK = 0o120_000;
 
 /** The only mode that chmod accepts: a file's, for directories too. */
-export function acceptedMode(path: string): number {
+function acceptedMode(path: string): number {
   return pathIsPrivate(path) ? 0o600 : 0o640;
+}
+
+/** chmod and chown to the values it already has are accepted, and not stored; others are refused. */
+export function changesOwnership(
+  { mode, uid, gid }: Pick<AttributeChange, "mode" | "uid" | "gid">,
+  path: string,
+  ownGid: number,
+): boolean {
+  const isOther = (value: number | undefined, own: number) => value !== undefined && value !== own;
+  const bits = mode === undefined ? undefined : mode & 0o7777;
+  return isOther(bits, acceptedMode(path)) || isOther(uid, 0) || isOther(gid, ownGid);
 }
 
 /** Type and permission bits of an entry of the tree. Without quorum there are no write bits. */
