@@ -11,7 +11,8 @@ import { memberText } from "../pmxcfs/replication/events.ts";
 import type { GroupStatus } from "../pmxcfs/replication/group-status.ts";
 import { messageText } from "../pmxcfs/replication/message-text.ts";
 import type { Cluster } from "../pmxcfs/replication/services/cluster.ts";
-import type { GroupEvent, GroupTimes } from "../pmxcfs/replication/services/group-service.ts";
+import type { GroupEvent } from "../pmxcfs/replication/services/group-options.ts";
+import type { GroupTimes } from "../pmxcfs/replication/services/group-service.ts";
 
 function eventOf(group: "dcdb" | "status", event: GroupEvent, now: Date): object {
   const head = { time: now.toISOString(), group, kind: event.kind };

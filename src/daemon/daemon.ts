@@ -203,7 +203,7 @@ function sourcesOf({ backend, composition, history, rrdFiles, mount }: Serving):
     ...(cluster === undefined ? {} : { cluster: () => clusterFigures(cluster) }),
     ...(history === undefined ? {} : { history: () => history.counters }),
     ...(mount === undefined ? {} : { mount }),
-    ...(tree === undefined ? {} : { store: () => tree.figures }),
+    ...(tree === undefined ? {} : { store: () => tree.storage.figures }),
     ...(rrdFiles === undefined ? {} : { rrd: () => rrdFiles.counters }),
   };
 }

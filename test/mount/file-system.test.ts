@@ -251,7 +251,7 @@ test("a name that another node has removed, replaced or moved is looked up again
   expect(textOf(tree.memdb.read("replaced") ?? Errno.ENOENT)).toBe("3");
 });
 
-test("a program does not get ESTALE, however late its request comes after the second lookup", () => {
+test("a program gets no ESTALE, however late its request comes after the second lookup", () => {
   using directory = new TempDirectory();
   using tree = newTree(directory);
   const [caller, another] = [71, 72];

@@ -43,7 +43,7 @@ test("changes fail with EIO, a log line and a count, when the journal cannot gro
   expect(log.lines.filter((line) => line.includes("was not written"))).toEqual([
     expect.stringContaining("limit of 90 bytes"),
   ]);
-  expect(tree.figures?.commitFailures).toBe(2);
+  expect(tree.storage.figures?.commitFailures).toBe(2);
 });
 
 test("a locked database is not tried again at each change", () => {
@@ -62,7 +62,7 @@ test("a locked database is not tried again at each change", () => {
     attempts.mockRestore();
     other.run("ROLLBACK");
     other.close();
-    expect(tree.flush()).toBe(0);
+    expect(tree.storage.flush()).toBe(0);
     expect(rowsIn(file).length).toBe(51);
   }
 });
@@ -106,11 +106,11 @@ test("a reader gets the changes that were answered, although they are written me
     for (const name of ["a", "b"]) apply(tree, mkdir(name));
     const changes = pendingChanges(file);
     const rows = more === 3 ? undefined : readRows(database);
-    expect(tree.flush()).toBe(0);
+    expect(tree.storage.flush()).toBe(0);
     // Another journal is begun, and its changes are written too, before the rows are read.
     for (let at = 0; at < more; at++) apply(tree, mkdir(`later${at}`));
     if (more === 3) {
-      expect(tree.flush()).toBe(0);
+      expect(tree.storage.flush()).toBe(0);
       apply(tree, mkdir("last"));
     }
     const read = changes(rows ?? readRows(database));
@@ -192,7 +192,7 @@ test("the journal follows a database that was replaced, also after a failed flus
   const names = (): string[] => readdirSync(directory.path);
   await eventually("the database has moved", () => names().some((name) => /replaced/.test(name)));
   commit.mockRestore();
-  expect(tree.flush()).toBe(0);
+  expect(tree.storage.flush()).toBe(0);
   apply(tree, mkdir("b"));
   expect(names().filter((name) => name.endsWith(".changes"))).toEqual([
     expect.stringMatching(/^config\.db\.replaced-\w+\.changes$/),
@@ -214,7 +214,7 @@ test("a journal that cannot be emptied is made anew: its changes are in the data
   };
   // A descriptor that every call refuses stands for a disk that gives EIO.
   closeSync(Number(readdirSync("/proc/self/fd").find(isJournal)));
-  expect(tree.flush()).toBe(0);
+  expect(tree.storage.flush()).toBe(0);
   expect(apply(tree, mkdir("b"))).toBe(0);
   using again = opened(crash(file, copies));
   expect([...again.entries()].map(({ name }) => name)).toEqual(["a", "b"]);
@@ -270,7 +270,7 @@ test("an empty journal that was removed is made again before a change is answere
   const file = directory.at("config.db");
   using tree = opened(file);
   apply(tree, mkdir("a"));
-  expect(tree.flush()).toBe(0);
+  expect(tree.storage.flush()).toBe(0);
   rmSync(`${file}.changes`);
   apply(tree, mkdir("b"));
   using again = opened(crash(file, copies));
@@ -284,7 +284,7 @@ test("changes in a journal that was removed are written into the database at onc
   using tree = opened(file, { batches: { flushMs: LATER } });
   apply(tree, mkdir("a"));
   rmSync(`${file}.changes`);
-  await eventually("no change waits", () => tree.figures?.waiting === 0);
+  await eventually("no change waits", () => tree.storage.figures?.waiting === 0);
   apply(tree, mkdir("b"));
   using left = opened(crash(file, copies));
   expect([...left.entries()].map(({ name }) => name)).toEqual(["a", "b"]);

@@ -38,7 +38,7 @@ function left(changes: readonly TreeCommand[]) {
   const copies = new TempDirectory();
   using tree = opened(directory.at("config.db"));
   apply(tree, mkdir("before"));
-  tree.flush();
+  tree.storage.flush();
   for (const command of changes) apply(tree, command);
   return { copies, file: crash(directory.at("config.db"), copies) };
 }
@@ -70,7 +70,7 @@ describe("random commands in batches", () => {
             const answer = store.apply(command, { writer, time });
             const named = answer < 0 ? errnoName(answer) : answer;
             expect([command, named]).toEqual([command, model.apply(command, writer, time)]);
-            if (flush === 0) expect(store.flush()).toBe(0);
+            if (flush === 0) expect(store.storage.flush()).toBe(0);
             if (index !== crashAt) continue;
             const copy = crash(file, copies);
             opened(copy, { commit: "each" })[Symbol.dispose]();
@@ -137,7 +137,7 @@ describe("when changes go into the database", () => {
       apply(tree, mkdir("e"));
       expect(rowsIn(file).length).toBe(6);
       apply(tree, mkdir("f"));
-      expect(tree.flush()).toBe(0);
+      expect(tree.storage.flush()).toBe(0);
       expect(rowsIn(file).length).toBe(7);
       apply(tree, mkdir("g"));
     }
@@ -155,14 +155,14 @@ describe("when changes go into the database", () => {
       const data = Buffer.alloc(300_000, 65 + (at % 26));
       apply(tree, { kind: "write", path, offset: 0, data });
       // 1 MiB is three of them, which were created before.
-      most = Math.max(most, tree.figures?.waiting ?? Infinity);
+      most = Math.max(most, tree.storage.figures?.waiting ?? Infinity);
     }
     expect(most).toBeLessThanOrEqual(2 * 3);
     // Repeated writes to one file count once.
-    expect(tree.flush()).toBe(0);
+    expect(tree.storage.flush()).toBe(0);
     const data = Buffer.alloc(300_000, 48);
     for (let at = 0; at < 20; at++) apply(tree, { kind: "write", path: "f0", offset: 0, data });
-    expect(tree.figures?.waiting).toBe(20);
+    expect(tree.storage.figures?.waiting).toBe(20);
   });
 
   test("when another process opens it", async () => {
@@ -204,7 +204,7 @@ describe("when changes go into the database", () => {
     expect(answers.at(-1)).toBe(Errno.EIO);
     other.run("ROLLBACK");
     other.close();
-    expect(tree.flush()).toBe(0);
+    expect(tree.storage.flush()).toBe(0);
     expect(apply(tree, mkdir("f"))).toBe(0);
   });
 });

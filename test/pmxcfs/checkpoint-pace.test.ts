@@ -39,7 +39,7 @@ test("changes wait when they have added much to the WAL during one checkpoint", 
   const file = directory.at("config.db");
   using tree = opened(file);
   expect(flood(tree)).toBe(Errno.EBUSY);
-  expect(tree.isEmptying).toBe(true);
+  expect(tree.storage.isEmptying).toBe(true);
   // The pages of a change are estimated.
   expect(statSync(`${file}-wal`).size).toBeLessThan(3 * LONG);
   await eventually("the checkpoint has ended", () => write(tree) === BODY.length);

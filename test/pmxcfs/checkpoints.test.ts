@@ -48,6 +48,8 @@ const write = (path: string, size: number, offset = 0): TreeCommand => ({
 const apply = (tree: TreeStore, command: TreeCommand): number =>
   tree.apply(command, { writer: 0, time: 1000 });
 
+const checkpointsOf = (tree: TreeStore): number => tree.storage.figures?.checkpoints ?? 0;
+
 /** Names in the root of a config.db, read from the file alone, without its WAL. */
 function namesIn(file: string): string[] {
   using database = new Database(file, { readonly: true });
@@ -137,7 +139,7 @@ describe("checkpoints", () => {
       apply(tree, { kind: "create", path: `a${change}` });
       await eventually("it is in config.db", () => {
         for (const thread of workerThreads()) if (!before.includes(thread)) seen.add(thread);
-        return (tree.figures?.checkpoints ?? 0) >= change;
+        return checkpointsOf(tree) >= change;
       });
     }
     expect(seen.size).toBe(1);
@@ -150,7 +152,7 @@ describe("checkpoints", () => {
     using tree = opened(directory.at("config.db"), rememberingLog(), { checkpoints: { pages: 1 } });
     for (let change = 1; change <= 10; change++) {
       apply(tree, { kind: "create", path: `a${change}` });
-      await eventually("it is in config.db", () => (tree.figures?.checkpoints ?? 0) >= change);
+      await eventually("it is in config.db", () => checkpointsOf(tree) >= change);
     }
     expect(added.mock.calls.length).toBe(2);
     added.mockRestore();
@@ -163,11 +165,11 @@ describe("checkpoints", () => {
     using tree = opened(directory.at("config.db"), log, { checkpoints: { pages: 1, retryMs: 20 } });
     const thread = added.mock.contexts[0] as Worker;
     added.mockRestore();
-    await eventually("row 0 is in config.db", () => tree.figures?.checkpoints === 1);
+    await eventually("row 0 is in config.db", () => checkpointsOf(tree) === 1);
     apply(tree, { kind: "create", path: "a" });
     thread.dispatchEvent(new ErrorEvent("error", { message: "crashed" }));
     thread.terminate();
-    await eventually("a is too", () => tree.figures?.checkpoints === 2);
+    await eventually("a is too", () => checkpointsOf(tree) === 2);
     expect(log.lines.join()).toContain("checkpoint failed (crashed)");
   });
 
@@ -211,7 +213,7 @@ describe("checkpoints", () => {
     void reader.stdin.end();
     await reader.exited;
     await eventually("the WAL is short", () => statSync(`${file}-wal`).size <= 2 ** 18);
-    const { walBytes, checkpoints: done, checkpointedAt, ...rest } = tree.figures ?? {};
+    const { walBytes, checkpoints: done, checkpointedAt, ...rest } = tree.storage.figures ?? {};
     expect(walBytes).toBe(statSync(`${file}-wal`).size);
     expect(done).toBeGreaterThan(0);
     expect(Date.now() - (checkpointedAt ?? 0)).toBeLessThan(60_000);
@@ -388,11 +390,11 @@ describe("another file in the place of config.db", () => {
     symlinkSync("node", directory.at("node"));
     const said = (): string[] => log.lines.filter((line) => line.includes("cannot be checked"));
     await eventually("it is logged", () => said().length > 0);
-    expect(tree.figures?.walBytes).toBe(0);
+    expect(tree.storage.figures?.walBytes).toBe(0);
     expect(apply(tree, { kind: "create", path: "b" })).toBe(0);
     rmSync(directory.at("node"));
     renameSync(directory.at("moved"), directory.at("node"));
-    await eventually("b is in config.db", () => (tree.figures?.checkpoints ?? 0) > 0);
+    await eventually("b is in config.db", () => checkpointsOf(tree) > 0);
     expect(said()).toEqual([expect.stringContaining("ELOOP")]);
     expect(kept(directory)).toEqual([]);
   });

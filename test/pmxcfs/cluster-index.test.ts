@@ -7,7 +7,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { drained } from "../../src/base/steps.ts";
 import { Memdb } from "../../src/pmxcfs/state/memdb.ts";
-import { MemoryRows } from "../../src/pmxcfs/store/row-writer.ts";
+import { MemoryRows } from "../../src/pmxcfs/store/memory-rows.ts";
 import type { SyncEntry } from "../../src/pmxcfs/store/sync-plan.ts";
 import { TreeStore } from "../../src/pmxcfs/store/tree-store.ts";
 import { Versions } from "../../src/pmxcfs/state/versions.ts";

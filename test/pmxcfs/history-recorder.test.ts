@@ -9,7 +9,7 @@ import { BATCH_MS, HistoryRecorder } from "../../src/pmxcfs/history/recorder.ts"
 import { Memdb, pathOf } from "../../src/pmxcfs/state/memdb.ts";
 import { pathIsPrivate } from "../../src/pmxcfs/state/private-path.ts";
 import type { TreeCommand } from "../../src/pmxcfs/state/tree-command.ts";
-import { MemoryRows } from "../../src/pmxcfs/store/row-writer.ts";
+import { MemoryRows } from "../../src/pmxcfs/store/memory-rows.ts";
 import { TreeStore } from "../../src/pmxcfs/store/tree-store.ts";
 import { eventually } from "../support/eventually.ts";
 import { shortSlices } from "../support/short-slices.ts";

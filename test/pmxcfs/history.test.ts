@@ -16,7 +16,7 @@ import { HistoryWriter } from "../../src/pmxcfs/history/writer.ts";
 import { pathIsPrivate } from "../../src/pmxcfs/state/private-path.ts";
 import { Memdb, pathOf } from "../../src/pmxcfs/state/memdb.ts";
 import type { TreeCommand } from "../../src/pmxcfs/state/tree-command.ts";
-import { MemoryRows } from "../../src/pmxcfs/store/row-writer.ts";
+import { MemoryRows } from "../../src/pmxcfs/store/memory-rows.ts";
 import { TreeStore } from "../../src/pmxcfs/store/tree-store.ts";
 import { TempDirectory } from "./support.ts";
 import { anyCommand } from "./tree-model.ts";

@@ -55,7 +55,7 @@ test("a damaged database is salvaged with the changes that wait beside it", () =
     apply(tree, { kind: "create", path });
     apply(tree, { kind: "write", path, offset: 0, data: Buffer.alloc(300, "x") });
   }
-  expect(tree.flush()).toBe(0);
+  expect(tree.storage.flush()).toBe(0);
   apply(tree, mkdir("late"));
   apply(tree, { kind: "write", path: "f0", offset: 0, data: Buffer.from("late") });
   const file = crash(directory.at("config.db"), copies);

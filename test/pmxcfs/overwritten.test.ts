@@ -69,7 +69,7 @@ describe("a config.db that is overwritten while it is served", () => {
     {
       using tree = opened(file, log);
       apply(tree, mkdir("before"));
-      await eventually("it is in config.db", () => (tree.figures?.checkpoints ?? 0) > 0);
+      await eventually("it is in config.db", () => (tree.storage.figures?.checkpoints ?? 0) > 0);
       shell(`cp ${other} ${file}`);
       apply(tree, mkdir("meanwhile"));
       await eventually("it is noticed", () => kept(directory).length > 0);
@@ -108,10 +108,10 @@ describe("a config.db that is overwritten while it is served", () => {
     {
       using tree = opened(file, rememberingLog(), { commit: "batched", batches });
       apply(tree, mkdir("waits"));
-      await eventually("row 0 is in config.db", () => (tree.figures?.checkpoints ?? 0) > 0);
+      await eventually("row 0 is in config.db", () => (tree.storage.figures?.checkpoints ?? 0) > 0);
       shell(command(file));
       await eventually("it is noticed", () => kept(directory).length > 0);
-      expect(tree.figures?.waiting).toBe(0);
+      expect(tree.storage.figures?.waiting).toBe(0);
     }
     expect(kept(directory).map(namesIn)).toEqual([[...OURS, "waits"]]);
   });
@@ -159,12 +159,12 @@ describe("not taken for that", () => {
     {
       using tree = opened(file, log);
       apply(tree, mkdir("a"));
-      await eventually("it is in config.db", () => (tree.figures?.checkpoints ?? 0) > 0);
+      await eventually("it is in config.db", () => (tree.storage.figures?.checkpoints ?? 0) > 0);
       change(file);
       await checked();
       apply(tree, mkdir("b"));
       change(file);
-      await eventually("it is, too", () => (tree.figures?.checkpoints ?? 0) > 1);
+      await eventually("it is, too", () => (tree.storage.figures?.checkpoints ?? 0) > 1);
       utimesSync(file, 2, 2);
       await checked();
       apply(tree, mkdir("c"));

@@ -108,7 +108,7 @@ describe("renameNode", () => {
     using opened = started(served, "batched");
     const origin = { writer: 0, time: 1000 };
     for (const path of ["nodes", "nodes/pve1"]) opened.apply({ kind: "mkdir", path }, origin);
-    opened.flush();
+    opened.storage.flush();
     opened.apply({ kind: "create", path: "answered" }, origin);
     // By another process: opening the database here besides SQLite would drop its locks.
     Bun.spawnSync(["sh", "-c", `cp ${served}* ${copies.path}; rm ${copies.path}/*-shm`]);

@@ -13,7 +13,7 @@ import { Guests } from "../../src/pmxcfs/state/guests.ts";
 import type { TreeCommand } from "../../src/pmxcfs/state/tree-command.ts";
 import { Versions } from "../../src/pmxcfs/state/versions.ts";
 import { openTree } from "../../src/pmxcfs/store/open-tree.ts";
-import { MemoryRows } from "../../src/pmxcfs/store/row-writer.ts";
+import { MemoryRows } from "../../src/pmxcfs/store/memory-rows.ts";
 import { TreeStore } from "../../src/pmxcfs/store/tree-store.ts";
 import { Memdb } from "../../src/pmxcfs/state/memdb.ts";
 import { rememberingLog, TempDirectory, textOf } from "./support.ts";

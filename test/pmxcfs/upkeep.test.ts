@@ -149,7 +149,7 @@ describe("a copy that is kept", () => {
       const paths: string[] = [];
       for (let round = 0; round < 7; round++) {
         put(tree, `f${round}`, 100);
-        const copy = drained(tree.keepCopy("before-sync"));
+        const copy = drained(tree.storage.keepCopy("before-sync"));
         if ("problem" in copy) throw new Error(copy.problem);
         expect(statSync(copy.path).mode & 0o777).toBe(0o600);
         expect(rowsIn(copy.path).length).toBe(round + 2);
@@ -168,7 +168,7 @@ describe("a copy that is kept", () => {
     for (let day = 1; day <= 6; day++) {
       directory.put(`backup/config.db.before-sync-2999010${day}T000000000Z`, "of a wrong clock");
     }
-    const copy = drained(tree.keepCopy("before-sync"));
+    const copy = drained(tree.storage.keepCopy("before-sync"));
     if ("problem" in copy) throw new Error(copy.problem);
     expect(rowsIn(copy.path).length).toBe(1);
     expect(readdirSync(directory.at("backup"))).toHaveLength(5);
@@ -178,12 +178,12 @@ describe("a copy that is kept", () => {
     using directory = new TempDirectory();
     using tree = opened(directory.at("config.db"), { checkpoints: NEVER });
     put(tree, "f", MIB);
-    const steps = tree.keepCopy("x");
+    const steps = tree.storage.keepCopy("x");
     expect(steps.next().value).toBe(WAITS);
     steps.return({ problem: "abandoned" });
     expect(existsSync(directory.at("backup"))).toBe(false);
     // The next one waits for the thread of the one before.
-    const copy = drained(tree.keepCopy("y"));
+    const copy = drained(tree.storage.keepCopy("y"));
     expect(copy).toHaveProperty("path");
     await eventually("the threads have ended", () => workerThreads().length === 0);
     expect(readdirSync(directory.at("backup"))).toEqual([
@@ -202,7 +202,7 @@ describe("a copy that is kept", () => {
     let wasWaitedFor = true;
     // The copy may be complete before this thread runs again.
     for (let round = 0; round < 20 && wasWaitedFor; round++) {
-      const steps = tree.keepCopy("x");
+      const steps = tree.storage.keepCopy("x");
       while (names().length === 0) expect(steps.next().value).toBe(WAITS);
       steps.return({ problem: "abandoned" });
       wasWaitedFor = names().every((name) => !name.endsWith(".new"));
@@ -218,7 +218,7 @@ describe("a copy that is kept", () => {
     {
       using tree = opened(directory.at("config.db"), { checkpoints: NEVER });
       for (let round = 0; round < 10; round++) put(tree, `f${round}`, MIB);
-      const steps = tree.keepCopy("x");
+      const steps = tree.storage.keepCopy("x");
       while (!existsSync(directory.at("backup"))) expect(steps.next().value).toBe(WAITS);
       steps.return({ problem: "abandoned" });
     }
@@ -232,7 +232,7 @@ describe("a copy that is kept", () => {
     using tree = opened(directory.at("config.db"), { checkpoints: NEVER });
     directory.put("backup/config.db.overruled-20260101T000000000Z.new", "half");
     directory.put("backup/other.new", "not ours");
-    drained(tree.keepCopy("x"));
+    drained(tree.storage.keepCopy("x"));
     const drafts = readdirSync(directory.at("backup")).filter((name) => name.endsWith(".new"));
     expect(drafts).toEqual(["other.new"]);
   });
@@ -248,7 +248,7 @@ describe("a copy that is kept", () => {
     using directory = new TempDirectory();
     using tree = opened(directory.at("config.db"), { checkpoints: NEVER });
     directory.put("backup");
-    expect(drained(tree.keepCopy("x"))).toHaveProperty("problem");
+    expect(drained(tree.storage.keepCopy("x"))).toHaveProperty("problem");
     expect(readdirSync(directory.path).filter((name) => name.includes(".new"))).toEqual([]);
   });
 });

@@ -4,7 +4,7 @@ import { Errno } from "../../src/base/errno.ts";
 import { drained } from "../../src/base/steps.ts";
 import { DatabaseGroup } from "../../src/pmxcfs/replication/dcdb.ts";
 import { encodeUpdate } from "../../src/pmxcfs/replication/dcdb-message.ts";
-import { MemoryRows } from "../../src/pmxcfs/store/row-writer.ts";
+import { MemoryRows } from "../../src/pmxcfs/store/memory-rows.ts";
 import { treeOf } from "./traces/database.ts";
 
 const DIRECTORY = 4;

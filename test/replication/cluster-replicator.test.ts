@@ -8,7 +8,7 @@ import type { Cluster } from "../../src/pmxcfs/replication/services/cluster.ts";
 import { ClusterReplicator } from "../../src/pmxcfs/replication/services/cluster-replicator.ts";
 import { StartHold } from "../../src/pmxcfs/replication/services/start-hold.ts";
 import type { TreeCommand } from "../../src/pmxcfs/state/tree-command.ts";
-import { MemoryRows } from "../../src/pmxcfs/store/row-writer.ts";
+import { MemoryRows } from "../../src/pmxcfs/store/memory-rows.ts";
 import { textOf } from "../pmxcfs/support.ts";
 import { treeOf } from "./traces/database.ts";
 

@@ -70,7 +70,8 @@ export function serviceOver(
   cpg: FakeCpg,
   beforeJoin: () => Promise<void>,
   log: Log = silentLog,
-  apply: Application["apply"] = IDLE.apply,
+  application: Application = IDLE,
+  works: () => boolean = () => true,
 ) {
   const callbacks: CpgCallbacks[] = [];
   spyOn(CpgGroup, "connect").mockImplementation(async (_group, given) => {
@@ -83,7 +84,7 @@ export function serviceOver(
     log,
     machineOf: (self) => {
       const startedAt = { seconds: 0, ms: 0 };
-      return new Dfsm({ self, application: { ...IDLE, apply }, startedAt });
+      return new Dfsm({ self, application, startedAt });
     },
     beforeEvent: () => {},
     beforeConfchg: async () => {
@@ -92,6 +93,7 @@ export function serviceOver(
     beforeJoin,
     syncing: () => {},
     lost: () => {},
+    works,
   });
   return { service, callbacks };
 }

@@ -6,6 +6,7 @@ import { CsError, CsFailure } from "../../src/corosync/cs-error.ts";
 import { Mode } from "../../src/pmxcfs/replication/events.ts";
 import { encodeNormal } from "../../src/pmxcfs/replication/message.ts";
 import { eventually } from "../support/eventually.ts";
+import { IDLE } from "./idle-application.ts";
 import { FakeCpg, nothing, OTHER, serviceOver, stamp, synchronise } from "./fake-connection.ts";
 
 afterEach(() => {
@@ -69,9 +70,12 @@ test("a node joins at once if it was in step for a minute since it left", async 
 test("queued changes of others count as theirs when an own message ends the wait", async () => {
   const cpg = new FakeCpg(CsError.OK);
   const applied: boolean[] = [];
-  const { service, callbacks } = serviceOver(cpg, nothing, silentLog, () => {
-    applied.push(service.appliesForOthers);
-    return { result: 0 };
+  const { service, callbacks } = serviceOver(cpg, nothing, silentLog, {
+    ...IDLE,
+    apply() {
+      applied.push(service.appliesForOthers);
+      return { result: 0 };
+    },
   });
   expect(await service.start()).toBeUndefined();
   const connection = callbacks[0];

@@ -11,7 +11,7 @@ import { decodeNormal, encodeNormal } from "../../src/pmxcfs/replication/message
 import { StatusGroup } from "../../src/pmxcfs/replication/status-group.ts";
 import { ClusterLog } from "../../src/pmxcfs/state/cluster-log.ts";
 import type { TreeCommand } from "../../src/pmxcfs/state/tree-command.ts";
-import { MemoryRows } from "../../src/pmxcfs/store/row-writer.ts";
+import { MemoryRows } from "../../src/pmxcfs/store/memory-rows.ts";
 import type { TreeStore } from "../../src/pmxcfs/store/tree-store.ts";
 import { treeOf } from "./traces/database.ts";
 

@@ -13,9 +13,7 @@ function slowStore() {
   const state = { isLocked: true, isEmptying: false, applied: [] as string[] };
   const tree = {
     memdb: new Memdb(),
-    get isEmptying(): boolean {
-      return state.isEmptying;
-    },
+    storage: state,
     apply({ path }: TreeCommand): number {
       if (state.isLocked) return Errno.EBUSY;
       for (const until = performance.now() + 1; performance.now() < until;);

@@ -3,7 +3,7 @@ import { DatabaseGroup } from "../../src/pmxcfs/replication/dcdb.ts";
 import type { Effect, Instant, Member } from "../../src/pmxcfs/replication/events.ts";
 import { Dfsm } from "../../src/pmxcfs/replication/machine.ts";
 import { encodeControl, encodeNormal } from "../../src/pmxcfs/replication/message.ts";
-import { MemoryRows } from "../../src/pmxcfs/store/row-writer.ts";
+import { MemoryRows } from "../../src/pmxcfs/store/memory-rows.ts";
 import { treeOf } from "./traces/database.ts";
 
 export const A: Member = { nodeid: 1, pid: 100 };

@@ -6,7 +6,7 @@ import type { Instant, Member } from "../../src/pmxcfs/replication/events.ts";
 import { Dfsm } from "../../src/pmxcfs/replication/machine.ts";
 import { NO_EPOCH } from "../../src/pmxcfs/replication/message.ts";
 import { Outbox } from "../../src/pmxcfs/replication/outbox.ts";
-import { MemoryRows } from "../../src/pmxcfs/store/row-writer.ts";
+import { MemoryRows } from "../../src/pmxcfs/store/memory-rows.ts";
 import { treeOf } from "./traces/database.ts";
 
 const state = { protocol: 0, seconds: 5, epoch: NO_EPOCH, synced: true };

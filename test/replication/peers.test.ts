@@ -15,7 +15,7 @@ import {
 import { bareStatusGroup } from "./bare-status-group.ts";
 import { ClusterLog } from "../../src/pmxcfs/state/cluster-log.ts";
 import { decodeJournal, encodeBase, encodeRecord } from "../../src/pmxcfs/store/journal-format.ts";
-import { MemoryRows } from "../../src/pmxcfs/store/row-writer.ts";
+import { MemoryRows } from "../../src/pmxcfs/store/memory-rows.ts";
 import { treeOf } from "./traces/database.ts";
 
 const A: Member = { nodeid: 1, pid: 100 };

@@ -7,7 +7,7 @@ import { Change, encodeCommand, encodeLock } from "../../src/pmxcfs/replication/
 import type { Effect, Instant, Member } from "../../src/pmxcfs/replication/events.ts";
 import { Dfsm } from "../../src/pmxcfs/replication/machine.ts";
 import { decodeNormal, encodeNormal } from "../../src/pmxcfs/replication/message.ts";
-import { MemoryRows } from "../../src/pmxcfs/store/row-writer.ts";
+import { MemoryRows } from "../../src/pmxcfs/store/memory-rows.ts";
 import { treeOf } from "./traces/database.ts";
 
 const A: Member = { nodeid: 1, pid: 100 };

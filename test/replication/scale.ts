@@ -3,7 +3,8 @@
 // bytes of a join, of a healed partition and of an hour of work, the CPU time of a member, and its
 // longest turn; seconds from a model of the network. The table is in docs/internals/replication.md.
 import { parseArgs } from "node:util";
-import { MemoryRows, type RowImage } from "../../src/pmxcfs/store/row-writer.ts";
+import { MemoryRows } from "../../src/pmxcfs/store/memory-rows.ts";
+import type { RowImage } from "../../src/pmxcfs/store/row-writer.ts";
 import { GROUPS, Network, type Packet } from "./simulator/network.ts";
 import { Random } from "./simulator/random.ts";
 import { SimProcess } from "./simulator/sim-process.ts";

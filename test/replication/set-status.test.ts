@@ -16,7 +16,7 @@ import { Members } from "../../src/pmxcfs/state/members.ts";
 import { Rrd } from "../../src/pmxcfs/state/rrd-values.ts";
 import { Status } from "../../src/pmxcfs/state/status.ts";
 import { Versions } from "../../src/pmxcfs/state/versions.ts";
-import { MemoryRows } from "../../src/pmxcfs/store/row-writer.ts";
+import { MemoryRows } from "../../src/pmxcfs/store/memory-rows.ts";
 import { eventually } from "../support/eventually.ts";
 import { treeOf } from "./traces/database.ts";
 

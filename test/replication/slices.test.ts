@@ -3,7 +3,7 @@
 import { expect, test } from "bun:test";
 import { drained } from "../../src/base/steps.ts";
 import { DatabaseGroup } from "../../src/pmxcfs/replication/dcdb.ts";
-import { MemoryRows } from "../../src/pmxcfs/store/row-writer.ts";
+import { MemoryRows } from "../../src/pmxcfs/store/memory-rows.ts";
 import { treeOf } from "./traces/database.ts";
 
 const FILES = 5000;

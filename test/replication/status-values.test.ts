@@ -10,7 +10,7 @@ import { Dfsm } from "../../src/pmxcfs/replication/machine.ts";
 import { decodeNormal } from "../../src/pmxcfs/replication/message.ts";
 import { GroupSender } from "../../src/pmxcfs/replication/services/group-sender.ts";
 import { instantNow } from "../../src/pmxcfs/replication/services/group-service.ts";
-import { MemoryRows } from "../../src/pmxcfs/store/row-writer.ts";
+import { MemoryRows } from "../../src/pmxcfs/store/memory-rows.ts";
 import { IDLE } from "./idle-application.ts";
 import { logOf, unequalKeys } from "./simulator/checks.ts";
 import { Network, type Station } from "./simulator/network.ts";

@@ -16,15 +16,14 @@ function acceptedMode(path: string): number {
   return pathIsPrivate(path) ? 0o600 : 0o640;
 }
 
-/** chmod and chown to the values it already has are accepted, and not stored; others are refused. */
+/** False for chmod and chown to the values that it already has: accepted, and not stored. */
 export function changesOwnership(
   { mode, uid, gid }: Pick<AttributeChange, "mode" | "uid" | "gid">,
   path: string,
   ownGid: number,
 ): boolean {
-  const isOther = (value: number | undefined, own: number) => value !== undefined && value !== own;
-  const bits = mode === undefined ? undefined : mode & 0o7777;
-  return isOther(bits, acceptedMode(path)) || isOther(uid, 0) || isOther(gid, ownGid);
+  if (mode !== undefined && (mode & 0o7777) !== acceptedMode(path)) return true;
+  return (uid ?? 0) !== 0 || (gid ?? ownGid) !== ownGid;
 }
 
 /** Type and permission bits of an entry of the tree. Without quorum there are no write bits. */

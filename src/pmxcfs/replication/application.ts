@@ -70,6 +70,13 @@ export interface Application {
   readonly whileSyncing: string;
   apply(message: NormalMessage, from: Member, at: Instant): Applied;
   /**
+   * What is applied from now on is stored by `store`, all of it together; then the callers are
+   * answered. `store` returns why this node must leave if that failed. Undefined in a group that
+   * stores nothing.
+   */
+  gather?(): void;
+  store?(): Leave | undefined;
+  /**
    * What makes a message superfluous while it waits; nothing for own messages, which are sent again
    * when another member joins.
    */

@@ -23,7 +23,6 @@ import {
   type NormalSend,
 } from "./application.ts";
 import {
-  addDifferences,
   Change,
   commandFault,
   decodeCommand,
@@ -42,6 +41,7 @@ import {
 } from "./dcdb-message.ts";
 import { memberText, sameMember, type Member } from "./events.ts";
 import { WHILE_SYNCING } from "./group-status.ts";
+import { differing, leaderOf } from "./index-comparison.ts";
 import type { NormalMessage } from "./message.ts";
 
 /** What a sync is about to do to this node's tree. */
@@ -112,6 +112,11 @@ export class DatabaseGroup implements Application {
     return this.#broken ? Errno.EIO : 0;
   }
 
+  /** A write to the database has failed. */
+  get isBroken(): boolean {
+    return this.#broken;
+  }
+
   /** A write to the database worked again. */
   repaired(): void {
     this.#broken = false;
@@ -149,6 +154,14 @@ export class DatabaseGroup implements Application {
     const command = decodeCommand(subtype, body);
     if (command === undefined) return refused(from, commandFault(body));
     return this.#checked(this.#tree.apply(command, origin));
+  }
+
+  gather(): void {
+    this.#tree.storage.gather();
+  }
+
+  store(): Leave | undefined {
+    return this.#checked(this.#tree.storage.store()).leave;
   }
 
   #checked(result: number): Applied {
@@ -353,29 +366,6 @@ export class DatabaseGroup implements Application {
     if (!this.quorate) return undefined;
     return encodeLock(Change.unlockRequest, { path: "priv/lock/.probe", digest: ZERO_DIGEST });
   }
-}
-
-/** Index of the highest version; among equals, of the latest mtime; among those, the first. */
-function leaderOf(heads: readonly IndexHead[]): number {
-  let best = 0;
-  for (const [index, head] of heads.entries()) {
-    const other = heads[best] ?? head;
-    const newer = head.version > other.version;
-    if (newer || (head.version === other.version && head.mtime > other.mtime)) best = index;
-  }
-  return best;
-}
-
-/** Inodes of `index` that at least one of `others` lacks or has with another digest. */
-function* differing(index: Buffer, others: readonly Buffer[]): Steps<Set<number>> {
-  const found = new Set<number>();
-  const compared: Buffer[] = [];
-  for (const other of others) {
-    if (compared.some((done) => done.equals(other))) continue;
-    compared.push(other);
-    yield* addDifferences(index, other, found);
-  }
-  return found;
 }
 
 function syncEntry(entry: Entry): SyncEntry {

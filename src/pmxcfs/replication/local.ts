@@ -9,7 +9,7 @@ import { CfsLimits, ReplicationLimits } from "../../base/limits.ts";
 import { unixSeconds } from "../../platform/clock.ts";
 import { isBelowLocks } from "../state/locks.ts";
 import type { Memdb } from "../state/memdb.ts";
-import type { Origin, TreeCommand } from "../state/tree-command.ts";
+import { keptCommand, type Origin, type TreeCommand } from "../state/tree-command.ts";
 import { normalPath } from "../store/tree-path.ts";
 import type { TreeStore } from "../store/tree-store.ts";
 import type { Replicator, Requester } from "./replicator.ts";
@@ -90,7 +90,7 @@ export class LocalReplicator implements Replicator, Disposable {
   }
 
   flush(): 0 | Errno {
-    return this.#tree?.flush() ?? 0;
+    return this.#tree?.storage.flush() ?? 0;
   }
 
   setStatus(name: string, data: Uint8Array): 0 | Errno {
@@ -172,7 +172,7 @@ export class LocalReplicator implements Replicator, Disposable {
 
   /** Until when this change waits: only the time in which others kept us from writing counts. */
   #deadline({ sinceMs }: Waiting, now: number): number {
-    if (this.#tree?.isEmptying === true) this.#emptyingMs = now;
+    if (this.#tree?.storage.isEmptying === true) this.#emptyingMs = now;
     return Math.max(sinceMs, this.#emptyingMs) + ReplicationLimits.lockedDatabaseMs;
   }
 
@@ -184,9 +184,4 @@ export class LocalReplicator implements Replicator, Disposable {
       this.#retry();
     });
   }
-}
-
-/** A command that outlives the call needs its own memory: its data may be a view of a request. */
-export function keptCommand(command: TreeCommand): TreeCommand {
-  return command.kind === "write" ? { ...command, data: new Uint8Array(command.data) } : command;
 }

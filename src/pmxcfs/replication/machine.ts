@@ -3,6 +3,8 @@
  * events with their time, and returns effects, to be carried out in order, and messages to
  * multicast, one at a time:
  *
+ *   before the messages of one turn, if wanted:   machine.gather(); after them, before all else:
+ *                                                 effects = machine.store()
  *   for each event of corosync, and once a second: effects = machine.deliver(...); carry them out
  *   after each of these, and after each outcome:  out = machine.next(at); mcast it;
  *                                                 effects = machine.sent(outcome)
@@ -14,18 +16,18 @@
  */
 import { Errno } from "../../base/errno.ts";
 import { protocolLeave, type Application, type NormalSend } from "./application.ts";
-import type {
-  Confchg,
-  Effect,
-  Instant,
-  Member,
+import {
+  type Confchg,
+  type Effect,
+  type Instant,
+  type Member,
   Mode,
-  Outgoing,
-  Proposed,
-  SendOutcome,
+  type Outgoing,
+  type Proposed,
+  type SendOutcome,
 } from "./events.ts";
 import { describeStatus, StallReport, type GroupStatus } from "./group-status.ts";
-import type { Epoch } from "./message.ts";
+import { decodeHeader, type Epoch, Type } from "./message.ts";
 import { Protocol } from "./protocol.ts";
 import { Sending } from "./sending.ts";
 
@@ -44,11 +46,16 @@ export class Dfsm {
   readonly #sending: Sending;
   readonly #protocol: Protocol;
   readonly #stall: StallReport;
+  readonly #application: Application;
   #effects: Effect[] = [];
+  #gathers = false;
+  /** Answers to changes that are not stored yet. */
+  #unstored: Effect[] = [];
 
   constructor({ self, application, startedAt, deadlineMs, nameOf }: MachineOptions) {
     const emit = (effect: Effect) => void this.#effects.push(effect);
     const sending = new Sending(application, emit, deadlineMs);
+    this.#application = application;
     this.#sending = sending;
     this.#protocol = new Protocol({ self, application, sending, startedAt, emit });
     this.#stall = new StallReport(application.whileSyncing, nameOf);
@@ -78,6 +85,7 @@ export class Dfsm {
 
   /** The members changed. */
   confchg(change: Confchg, at: Instant): Effect[] {
+    this.#store();
     this.#protocol.confchg(change, at);
     return this.#take();
   }
@@ -85,8 +93,42 @@ export class Dfsm {
   /** A message of the group. `bytes` is valid only during the call. */
   deliver(from: Member, bytes: Uint8Array, at: Instant): Effect[] {
     const message = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    const isChange = this.mode === Mode.synced && decodeHeader(message)?.type === Type.normal;
+    // The other messages are about the state that is stored.
+    if (!isChange) this.#store();
     this.#protocol.deliver(from, message, at);
     return this.#take();
+  }
+
+  /**
+   * The changes that are delivered from now on are stored together by `store`, one transaction
+   * instead of many, and their callers are answered then. Any other event ends that. False in a
+   * group that stores nothing, and while an event is unfinished.
+   */
+  gather(): boolean {
+    if (this.#application.store === undefined || this.holding) return false;
+    this.#application.gather?.();
+    this.#gathers = true;
+    return true;
+  }
+
+  /**
+   * Stores the changes that were gathered. When that fails, their callers get EIO, and this node
+   * leaves: its memory has the changes, as the other nodes have, until they can be stored.
+   */
+  store(): Effect[] {
+    this.#store();
+    return this.#take();
+  }
+
+  #store(): void {
+    if (!this.#gathers) return;
+    this.#gathers = false;
+    const leave = this.#application.store?.();
+    const answers = this.#unstored;
+    this.#unstored = [];
+    this.#effects.unshift(...(leave === undefined ? answers : answers.map(unstored)));
+    if (leave !== undefined) this.#protocol.leave(leave);
   }
 
   /** Called once a second: deadlines, the hourly verification, log lines about a stalled sync. */
@@ -160,6 +202,7 @@ export class Dfsm {
 
   /** Called before a join on a new connection: answers waiters EBUSY. Counters are not reset. */
   restart(at: Instant): Effect[] {
+    this.#store();
     this.#protocol.restart(at);
     return this.#take();
   }
@@ -186,6 +229,18 @@ export class Dfsm {
   #take(): Effect[] {
     const effects = this.#effects;
     this.#effects = [];
-    return effects;
+    if (!this.#gathers) return effects;
+    this.#unstored.push(...effects.filter(isAnswer));
+    return effects.filter((effect) => !isAnswer(effect));
   }
+}
+
+function isAnswer({ kind }: Effect): boolean {
+  return kind === "settled";
+}
+
+/** The answer to a change that was applied, and could not be stored. */
+function unstored(answer: Effect): Effect {
+  const isApplied = answer.kind === "settled" && answer.result >= 0;
+  return isApplied ? { ...answer, result: Errno.EIO } : answer;
 }

@@ -35,3 +35,8 @@ export interface Origin {
   /** Unix seconds, u32. */
   readonly time: number;
 }
+
+/** A command that outlives the call needs its own memory: its data may be a view of a request. */
+export function keptCommand(command: TreeCommand): TreeCommand {
+  return command.kind === "write" ? { ...command, data: new Uint8Array(command.data) } : command;
+}

@@ -17,10 +17,19 @@ import type { Log } from "../../base/log.ts";
 import type { Steps } from "../../base/steps.ts";
 import { Inotify, Watch } from "../../platform/inotify.ts";
 import type { ConfigDbWriter } from "./config-db-writer.ts";
+import { GatheredChanges, type RecordedChange } from "./gathered-changes.ts";
 import { Journal } from "./journal.ts";
 import type { JournalRecord } from "./journal-format.ts";
+import { LastRows } from "./last-rows.ts";
 import { RowFingerprint } from "./row-fingerprint.ts";
-import type { RootRow, RowChange, RowImage, RowWriter, StoreFigures } from "./row-writer.ts";
+import {
+  pagesOf,
+  type RootRow,
+  type RowChange,
+  type RowImage,
+  type RowWriter,
+  type StoreFigures,
+} from "./row-writer.ts";
 import type { KeptCopy } from "./upkeep.ts";
 import { VERSION_NAME } from "./tree-rows.ts";
 import { PENDING_NAME } from "./version-row.ts";
@@ -43,6 +52,9 @@ export const BatchLimits = {
   /** Interval of checks whether another process has opened the database, while changes wait. */
   openedCheckMs: 20,
 } as const;
+
+/** More are stored at once, since that blocks the event loop: about 1 ms where calls are slow. */
+const MOST_GATHERED_PAGES = 128;
 
 /** Pause between two tries at the stop. */
 const STOP_PAUSE_MS = 10;
@@ -74,9 +86,8 @@ export class BatchingWriter implements RowWriter {
   #nextRoot: RootRow;
   /** Row 0 has the name that stops a C server. */
   #marked = false;
-  /** The last state of each row that waits; undefined: deleted. */
-  readonly #pending = new Map<number, RowImage | undefined>();
-  #pendingBytes = 0;
+  /** The rows that wait. */
+  readonly #pending = new LastRows();
   #changes = 0;
   #flushTimer: Timer | undefined;
   #openedTimer: Timer | undefined;
@@ -85,6 +96,8 @@ export class BatchingWriter implements RowWriter {
   /** The last flush failed: the next one is made by the timer, not by a change. */
   #flushFailed = false;
   #journalFailures = 0;
+  readonly #gathered = new GatheredChanges();
+  #gathers = false;
 
   constructor(options: BatchingOptions) {
     this.#database = options.database;
@@ -129,23 +142,54 @@ export class BatchingWriter implements RowWriter {
 
   /** As RowWriter.commit. Without a record (a probe) the database is written at once. */
   commit(change: RowChange, record?: JournalRecord): 0 | Errno {
+    if (this.#gathers && record !== undefined) return this.#gather({ change, record });
+    const append = record && (() => this.#append({ change, record }));
+    return this.#storeGathered() || this.#put(change, append);
+  }
+
+  gather(): void {
+    // The journal is one small write for each change already.
+    this.#gathers = !this.#batched;
+  }
+
+  store(): 0 | Errno {
+    this.#gathers = false;
+    return this.#storeGathered();
+  }
+
+  #gather(recorded: RecordedChange): 0 | Errno {
+    const isFull = this.#gathered.pages + pagesOf(recorded.change) > MOST_GATHERED_PAGES;
+    const failure = isFull ? this.#storeGathered() : 0;
+    if (failure === 0) this.#gathered.add(recorded);
+    return failure;
+  }
+
+  #storeGathered(): 0 | Errno {
+    const change = this.#gathered.merged();
+    if (change === undefined) return 0;
+    const append = () => this.#gathered.each((recorded) => this.#append(recorded));
+    const failure = this.#put(change, append);
+    if (failure === 0) this.#gathered.clear();
+    return failure;
+  }
+
+  /** Writes a change into the database, or, if that is to be so, by `append` into the journal. */
+  #put(change: RowChange, append: (() => 0 | Errno) | undefined): 0 | Errno {
     // Also no journal may continue rows that another transaction may still write.
     if (this.#database.isUndecided) return this.#database.commit(change);
-    const direct = record === undefined || !this.#batched;
-    if (direct && this.#changes > 0 && (record === undefined || !this.#flushFailed)) {
-      const failure = this.flush();
-      if (failure !== 0 && record === undefined) return failure;
+    const direct = append === undefined || !this.#batched;
+    if (direct && this.#changes > 0 && (append === undefined || !this.#flushFailed)) {
+      const failure = this.#flush();
+      if (failure !== 0 && append === undefined) return failure;
     }
     if (direct && this.#changes === 0) {
       const outcome = this.#database.commit(change);
       if (outcome === 0) this.#written(change);
       // Row 0 was written with VERSION_NAME.
       if (outcome === 0) this.#marked = false;
-      if (outcome !== Errno.EBUSY || record === undefined || !this.#journalWhenLocked) {
-        return outcome;
-      }
+      if (outcome !== Errno.EBUSY || !this.#journalWhenLocked) return outcome;
     }
-    return record === undefined ? Errno.EBUSY : this.#append(change, record);
+    return append?.() ?? Errno.EBUSY;
   }
 
   *commitInSteps(change: RowChange, committed: () => void): Steps<0 | Errno> {
@@ -173,18 +217,16 @@ export class BatchingWriter implements RowWriter {
   }
 
   /** Writes the waiting changes into the database. EBUSY, EIO: it failed, and is tried again. */
-  flush(more = false): 0 | Errno {
+  flush(): 0 | Errno {
+    return this.#storeGathered() || this.#flush();
+  }
+
+  #flush(more = false): 0 | Errno {
     clearTimeout(this.#flushTimer);
     this.#flushTimer = undefined;
     if (this.#changes === 0 && !this.#marked) return 0;
-    const replaced: RowImage[] = [];
-    const deleted: number[] = [];
-    for (const [inode, row] of this.#pending) {
-      if (row === undefined) deleted.push(inode);
-      else replaced.push(row);
-    }
     const name = more && this.#marked ? PENDING_NAME : VERSION_NAME;
-    const change = { deleted, replaced, root: this.#nextRoot };
+    const change = this.#pending.change(this.#nextRoot);
     const outcome = this.#database.commit({ ...change, root: { ...this.#nextRoot, name } });
     this.#flushFailed = outcome !== 0;
     if (outcome !== 0) {
@@ -195,7 +237,6 @@ export class BatchingWriter implements RowWriter {
     this.#written(change);
     this.#journal.reset();
     this.#pending.clear();
-    this.#pendingBytes = 0;
     this.#changes = 0;
     clearInterval(this.#openedTimer);
     this.#openedTimer = undefined;
@@ -221,10 +262,17 @@ export class BatchingWriter implements RowWriter {
       outcome = this.flush();
     }
     if (outcome !== 0) {
-      this.#log.error(
-        `${this.#database.file}: ${counted(this.#changes, "change")} not written: kept in ` +
-          "config.db.changes beside it, for the next start",
-      );
+      const others = "the other nodes of the cluster have them";
+      const where = "kept in config.db.changes beside it, for the next start";
+      const lacks: [number, string][] = [
+        [this.#gathered.length, others],
+        [this.#changes, where],
+      ];
+      for (const [count, comfort] of lacks) {
+        if (count === 0) continue;
+        const changes = counted(count, "change");
+        this.#log.error(`${this.#database.file}: ${changes} not written: ${comfort}`);
+      }
     }
     clearTimeout(this.#flushTimer);
     clearInterval(this.#openedTimer);
@@ -239,7 +287,7 @@ export class BatchingWriter implements RowWriter {
     this.#nextRoot = change.root;
   }
 
-  #append(change: RowChange, record: JournalRecord): 0 | Errno {
+  #append({ change, record }: RecordedChange): 0 | Errno {
     const { changes, rows, rowBytes, journalBytes } = this.#limits;
     try {
       if (this.#changes === 0) this.#begin();
@@ -257,30 +305,23 @@ export class BatchingWriter implements RowWriter {
     }
     if (this.#failing) this.#log.info("config.db.changes: changes are written again");
     this.#failing = false;
+    this.#pending.add(change);
     for (const inode of change.deleted) {
       // An inode is a version: one above the database's version has no row there.
-      this.#pend(inode, undefined);
-      if (inode > this.#root.version) this.#pending.delete(inode);
+      if (inode > this.#root.version) this.#pending.forget(inode);
     }
-    for (const row of change.replaced) this.#pend(row.inode, row);
     this.#nextRoot = change.root;
     this.#changes++;
-    const isMuch = this.#pending.size >= rows || this.#pendingBytes >= rowBytes;
+    const isMuch = this.#pending.size >= rows || this.#pending.bytes >= rowBytes;
     const isDue = this.#changes >= changes || isMuch;
     // Each attempt blocks the event loop for 2 ms while another process has the lock.
-    if (isDue && !this.#flushFailed) this.flush(true);
+    if (isDue && !this.#flushFailed) this.#flush(true);
     else {
       // Without the mark a C server could start without the change: it must not wait long.
       const mayWait = this.#batched && this.#marked && !isDue;
       this.#arm(mayWait ? this.#limits.flushMs : this.#limits.retryMs);
     }
     return 0;
-  }
-
-  #pend(inode: number, row: RowImage | undefined): void {
-    this.#pendingBytes -= this.#pending.get(inode)?.data?.length ?? 0;
-    this.#pendingBytes += row?.data?.length ?? 0;
-    this.#pending.set(inode, row);
   }
 
   /** The first change that waits: from now on a C server must not start on this database. */
@@ -311,7 +352,7 @@ export class BatchingWriter implements RowWriter {
   }
 
   #arm(afterMs: number): void {
-    this.#flushTimer ??= setTimeout(() => this.flush(), afterMs);
+    this.#flushTimer ??= setTimeout(() => this.#flush(), afterMs);
     this.#flushTimer.unref();
   }
 
@@ -329,12 +370,12 @@ export class BatchingWriter implements RowWriter {
     // The next start would not find the changes in a journal that was removed.
     const isLost = !this.#flushFailed && !this.#journal.isInPlace();
     // The checkpoint thread opens the database too.
-    if (isLost || (opened && !this.#database.checkpointing)) this.flush();
+    if (isLost || (opened && !this.#database.checkpointing)) this.#flush();
   }
 
   /** The database continues in another file. */
   #moved(): void {
-    if (this.flush() === 0) this.#followDatabase();
+    if (this.#flush() === 0) this.#followDatabase();
   }
 
   /** The journal continues beside the database's file, once its changes are in the database. */

@@ -1,7 +1,7 @@
 /**
  * Stores the writable tree's changes, as rows of the table `tree`, before memory changes. Two
- * implementations: the database with a journal beside it (batching-writer.ts), and plain memory for
- * tests and the cluster simulator (here).
+ * implementations: the database with a journal beside it (batching-writer.ts), and plain memory
+ * (memory-rows.ts).
  */
 import type { Errno } from "../../base/errno.ts";
 import type { Steps } from "../../base/steps.ts";
@@ -102,6 +102,18 @@ export interface RowWriter extends Disposable {
   commit(change: RowChange, record?: JournalRecord): 0 | Errno;
 
   /**
+   * From now on `commit` accepts changes with a record at once: they survive the end of this
+   * process only after `store`, or after any other call that writes.
+   */
+  gather(): void;
+
+  /**
+   * Stores the gathered changes in one transaction, and ends that. After an error they are kept,
+   * and tried again before anything else is written: memory has them.
+   */
+  store(): 0 | Errno;
+
+  /**
    * The same without a record, in steps. Between them the writer may not be used otherwise.
    * `committed` is called in the turn in which the change is known to be committed; also when the
    * steps are ended too late to stop it.
@@ -128,48 +140,4 @@ export interface RowWriter extends Disposable {
 
   /** Undefined without a database. */
   readonly figures: StoreFigures | undefined;
-}
-
-/** Rows in a map. */
-export class MemoryRows implements RowWriter {
-  readonly rows = new Map<number, RowImage>();
-  readonly figures = undefined;
-  root: RootRow = { version: 1, writer: 0, mtime: 0, type: 8 };
-  /** Unless 0, commits return this and write nothing. */
-  failure: 0 | Errno = 0;
-  isEmptying = false;
-
-  commit({ deleted, replaced, root }: RowChange): 0 | Errno {
-    if (this.failure !== 0) return this.failure;
-    for (const inode of deleted) this.rows.delete(inode);
-    for (const row of replaced) this.rows.set(row.inode, row);
-    this.root = root;
-    return 0;
-  }
-
-  *commitInSteps(change: RowChange, committed: () => void): Steps<0 | Errno> {
-    yield undefined;
-    const outcome = this.commit(change);
-    if (outcome === 0) committed();
-    return outcome;
-  }
-
-  *settle(): Steps {}
-
-  flush(): 0 {
-    return 0;
-  }
-
-  journalWhenLocked(): void {
-    // Memory is never locked.
-  }
-
-  // oxlint-disable-next-line require-yield -- there is nothing to copy
-  *keepCopy(): Steps<KeptCopy> {
-    return { problem: "rows in memory have no file" };
-  }
-
-  [Symbol.dispose](): void {
-    this.rows.clear();
-  }
 }

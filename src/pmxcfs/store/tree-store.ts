@@ -16,12 +16,11 @@ import { lockDigestOf, TreeIndex } from "../state/tree-index.ts";
 import type { ChangeLedger } from "./change-ledger.ts";
 import { spliced } from "./file-bytes.ts";
 import type { JournalRecord } from "./journal-format.ts";
-import { imageOf, type RowImage, type RowWriter, type StoreFigures } from "./row-writer.ts";
+import { imageOf, type RowImage, type RowWriter } from "./row-writer.ts";
 import { OrphanRows } from "./orphan-rows.ts";
 import { planSync, type SyncEntry } from "./sync-plan.ts";
 import { fileAt, parentOf, renameTarget } from "./tree-checks.ts";
 import { nameOf, normalPath } from "./tree-path.ts";
-import type { KeptCopy } from "./upkeep.ts";
 import { RowType, type Row } from "./tree-rows.ts";
 
 type PathCommand = CommandOf<"create" | "mkdir" | "remove">;
@@ -31,6 +30,12 @@ const NO_BYTES = new Uint8Array(0);
 const DIGEST_SLICE_MS = 1;
 const DIGEST_PAUSE_MS = 5;
 const MAX_U32 = 0xffff_ffff;
+
+/** What others may do with the rows (row-writer.ts). */
+type Storage = Pick<
+  RowWriter,
+  "figures" | "isEmptying" | "flush" | "gather" | "store" | "keepCopy"
+>;
 
 export interface TreeStoreOptions {
   /** Loaded. From now on only this store may change it. */
@@ -56,6 +61,8 @@ export class TreeStore implements Disposable {
   readonly loadedVersion: number;
   /** Records which request of the mount a change is for; undefined without such a mount. */
   ledger: Pick<ChangeLedger, "note" | "withdraw" | "took"> | undefined;
+  /** Where its rows are. During the steps of `keepCopy` nothing may be applied. */
+  readonly storage: Storage;
   readonly #writer: RowWriter;
   readonly #log: Log;
   #entries: Map<number, Entry>;
@@ -70,6 +77,7 @@ export class TreeStore implements Disposable {
     this.#entries = new Map(options.entries);
     this.index = new TreeIndex(this.memdb, () => this.#entries);
     this.#writer = options.writer;
+    this.storage = options.writer;
     this.#log = options.log;
     this.numbers = new GuestNumbers(this.memdb);
     this.orphans = new OrphanRows(options.leftOut);
@@ -200,21 +208,6 @@ export class TreeStore implements Disposable {
     }
   }
 
-  /** Figures of the database; undefined without one. */
-  get figures(): StoreFigures | undefined {
-    return this.#writer.figures;
-  }
-
-  /** As RowWriter.isEmptying. */
-  get isEmptying(): boolean {
-    return this.#writer.isEmptying;
-  }
-
-  /** Writes every answered change into config.db (fsync). EBUSY, EIO: that is not possible now. */
-  flush(): 0 | Errno {
-    return this.#writer.flush();
-  }
-
   /**
    * This node becomes one of a cluster. While another process has the database locked, changes go
    * into the journal instead of failing with EBUSY, since all nodes must apply the same changes.
@@ -227,14 +220,6 @@ export class TreeStore implements Disposable {
     };
     this.#digestTimer = setInterval(prepare, DIGEST_PAUSE_MS);
     this.#digestTimer.unref();
-  }
-
-  /**
-   * Keeps a verified copy of the database before something that cannot be undone (a sync that
-   * deletes), in steps: a thread makes it. Nothing may be applied between them.
-   */
-  keepCopy(reason: string): Steps<KeptCopy> {
-    return this.#writer.keepCopy(reason);
   }
 
   /** True when the database can be written now: writes row 0 unchanged. */

@@ -54,7 +54,7 @@ answers["full"] = change("full");
 answers["full again"] = change("full2");
 rmSync(ballast);
 answers["room"] = change("room");
-tree.flush();
+tree.storage.flush();
 if (mode === "each") {
   // A file open for writing keeps a file system from being made read-only: -wal and -shm are.
   tree[Symbol.dispose]();
@@ -63,7 +63,7 @@ if (mode === "each") {
   remount("rw");
 }
 const again = mode === "each" ? opened() : tree;
-again.flush();
+again.storage.flush();
 const names = [...again.entries()].map(({ name, size }) => [name, size]);
 again[Symbol.dispose]();
 console.log(JSON.stringify({ answers, names, lines: log.lines }));

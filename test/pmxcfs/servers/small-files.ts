@@ -13,7 +13,7 @@ const file = join(directory, "config.db");
 const log = rememberingLog();
 const tree = openTree({ file, log });
 if (typeof tree === "string") throw new Error(tree);
-const copy = drained(tree.keepCopy("x"));
+const copy = drained(tree.storage.keepCopy("x"));
 const copies = readdirSync(join(directory, "backup"));
 renameSync(join(directory, "other.db"), file);
 // It is looked at once a second.

@@ -1,5 +1,5 @@
 // Invariants of every schedule, whatever corosync, the clients and the faults did.
-import type { MemoryRows } from "../../../src/pmxcfs/store/row-writer.ts";
+import type { MemoryRows } from "../../../src/pmxcfs/store/memory-rows.ts";
 import type { Simulation, SimNode } from "./simulation.ts";
 import type { SimProcess } from "./sim-process.ts";
 import { chain, Field } from "../../../src/pmxcfs/state/log-block.ts";

@@ -17,7 +17,7 @@ import { Rrd } from "../../../src/pmxcfs/state/rrd-values.ts";
 import { Status } from "../../../src/pmxcfs/state/status.ts";
 import type { TreeCommand } from "../../../src/pmxcfs/state/tree-command.ts";
 import { Versions } from "../../../src/pmxcfs/state/versions.ts";
-import type { MemoryRows } from "../../../src/pmxcfs/store/row-writer.ts";
+import type { MemoryRows } from "../../../src/pmxcfs/store/memory-rows.ts";
 import type { TreeStore } from "../../../src/pmxcfs/store/tree-store.ts";
 import { treeOf } from "../traces/database.ts";
 import { GROUPS, type GroupName, type Incoming, type Packet } from "./network.ts";
@@ -110,14 +110,14 @@ export class SimProcess {
   joinable(): GroupName[] {
     return GROUPS.filter((name) => {
       const { connection, reason } = this.groups[name];
-      const writable = reason !== "database" || this.#options.rows.failure === 0;
+      const writable = !this.database.isBroken || this.#options.rows.failure === 0;
       return connection === "none" && reason !== "version" && writable;
     });
   }
 
   join(name: GroupName): void {
     const group = this.groups[name];
-    if (group.reason === "database") this.database.repaired();
+    if (this.database.isBroken && this.tree.probe()) this.database.repaired();
     this.#carryOut(name, group.machine.restart(this.#options.now()));
     group.connection = "joining";
     this.#options.take({ kind: "join", group: name, from: this.self });
@@ -153,6 +153,15 @@ export class SimProcess {
       this.#carryOut(name, group.machine.confchg(event.change, now));
       if (!inside && group.connection === "leaving") group.connection = "none";
     }
+  }
+
+  /** The changes of the next events are stored together, by `store`. */
+  gather(name: GroupName): void {
+    this.groups[name].machine.gather();
+  }
+
+  store(name: GroupName): void {
+    this.#carryOut(name, this.groups[name].machine.store());
   }
 
   work(name: GroupName): void {

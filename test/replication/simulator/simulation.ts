@@ -3,7 +3,7 @@
 import { Errno } from "../../../src/base/errno.ts";
 import type { Instant } from "../../../src/pmxcfs/replication/events.ts";
 import type { TreeCommand } from "../../../src/pmxcfs/state/tree-command.ts";
-import { MemoryRows } from "../../../src/pmxcfs/store/row-writer.ts";
+import { MemoryRows } from "../../../src/pmxcfs/store/memory-rows.ts";
 import { GROUPS, Network, type Station } from "./network.ts";
 import { Random } from "./random.ts";
 import { SimProcess } from "./sim-process.ts";
@@ -20,7 +20,7 @@ export interface Acknowledged {
 export interface SimNode {
   readonly nodeid: number;
   readonly station: Station;
-  readonly rows: MemoryRows;
+  rows: MemoryRows;
   process: SimProcess | undefined;
   /** Steps until it handles events again: a slow or mute server. */
   paused: number;
@@ -127,6 +127,7 @@ export class Simulation {
     const { process, station } = node;
     if (process === undefined) return;
     node.process = undefined;
+    node.rows = node.rows.afterCrash();
     for (const group of GROUPS) {
       if (process.groups[group].connection === "none" || station.ring === undefined) continue;
       station.taken.push({ kind: "leave", group, from: process.self });
@@ -220,8 +221,14 @@ export class Simulation {
     );
     const next = this.random.pick(ready);
     const many = this.random.chance(0.3) ? 5 : 1;
+    const gathers = this.random.chance(0.5);
+    if (gathers) next?.process?.gather(next.name);
     for (let count = 0; count < many; count++) next?.process?.step(next.name);
     this.events += next === undefined ? 0 : many;
+    const isKilled = gathers && !this.calm && this.random.chance(0.002);
+    const node = this.nodes.find(({ process }) => process === next?.process);
+    if (isKilled && node !== undefined) this.kill(node);
+    else if (gathers) next?.process?.store(next.name);
     const worker = this.random.pick(this.#running())?.process;
     for (const name of GROUPS) if (worker?.groups[name].machine.busy) worker.work(name);
   }

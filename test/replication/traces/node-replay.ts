@@ -15,7 +15,7 @@ import { Members } from "../../../src/pmxcfs/state/members.ts";
 import { Rrd } from "../../../src/pmxcfs/state/rrd-values.ts";
 import { Status } from "../../../src/pmxcfs/state/status.ts";
 import { Versions } from "../../../src/pmxcfs/state/versions.ts";
-import type { MemoryRows } from "../../../src/pmxcfs/store/row-writer.ts";
+import type { MemoryRows } from "../../../src/pmxcfs/store/memory-rows.ts";
 import type { TreeStore } from "../../../src/pmxcfs/store/tree-store.ts";
 import { differences, importedRows, rebuilt, rowsOf, treeOf } from "./database.ts";
 import { GroupReplay, kindOf } from "./group-replay.ts";

@@ -4,9 +4,9 @@
  */
 import { Errno } from "../../../base/errno.ts";
 import { CfsLimits } from "../../../base/limits.ts";
-import type { TreeCommand } from "../../state/tree-command.ts";
+import { keptCommand, type TreeCommand } from "../../state/tree-command.ts";
 import type { TreeStore } from "../../store/tree-store.ts";
-import { isUnlockRequest, keptCommand, withoutPhantoms } from "../local.ts";
+import { isUnlockRequest, withoutPhantoms } from "../local.ts";
 import type { Replicator, Requester } from "../replicator.ts";
 import type { LogEntry } from "../../state/cluster-log.ts";
 import type { Cluster } from "./cluster.ts";
@@ -61,7 +61,7 @@ export class ClusterReplicator implements Replicator {
   }
 
   flush(): 0 | Errno {
-    return this.#tree.flush();
+    return this.#tree.storage.flush();
   }
 
   setStatus(name: string, data: Uint8Array): 0 | Errno {

@@ -25,7 +25,8 @@ import { ClockWatch } from "./clock-watch.ts";
 import { ConfigurationService } from "./configuration-service.ts";
 import { DroppedMessages } from "./dropped-messages.ts";
 import { DATABASE_GROUP, STATUS_GROUP } from "./group-names.ts";
-import { type GroupEvent, GroupService, type GroupTimes, instantNow } from "./group-service.ts";
+import type { GroupEvent } from "./group-options.ts";
+import { GroupService, type GroupTimes, instantNow } from "./group-service.ts";
 import { OwnAddress } from "./own-address.ts";
 import { QuorumService } from "./quorum-service.ts";
 import { Supervisor } from "./service.ts";
@@ -124,7 +125,7 @@ export class Cluster {
       group: DATABASE_GROUP,
       syncing: (isSyncing) => this.#slices.changed("dcdb", isSyncing),
       machineOf: (self) => this.#databaseMachine(self),
-      repaired: () => this.#repaired(),
+      works: () => this.#databaseWorks(),
     });
     this.#status = new GroupService({
       ...shared,
@@ -324,17 +325,18 @@ export class Cluster {
       .map(({ name }) => name);
   }
 
-  #repaired(): boolean {
-    const works = this.#options.tree.probe();
-    if (works) this.#databaseGroup?.repaired();
-    return works;
+  /** After a failed write to the database, whether one works now. */
+  #databaseWorks(): boolean {
+    const group = this.#databaseGroup;
+    if (group?.isBroken === true && this.#options.tree.probe()) group.repaired();
+    return group?.isBroken !== true;
   }
 
   /** A sync is about to remove guests or many entries here: keeps a copy of the database first. */
   *#overruled(plan: OverruledBy): Steps {
     const { tree, log } = this.#options;
     const leader = this.#nodeText(plan.leader);
-    const copy = yield* tree.keepCopy("overruled");
+    const copy = yield* tree.storage.keepCopy("overruled");
     const kept =
       "path" in copy
         ? `the database as it was: ${copy.path}`

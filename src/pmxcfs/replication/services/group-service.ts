@@ -23,39 +23,13 @@ import {
 import type { GroupStatus } from "../group-status.ts";
 import type { Dfsm } from "../machine.ts";
 import { decodeHeader, Type } from "../message.ts";
+import type { GroupEvent, GroupServiceOptions } from "./group-options.ts";
 import { GroupSender } from "./group-sender.ts";
 import { finalizeGroup, joinGroup, leaveGroup } from "./membership.ts";
 import { RejoinPolicy } from "./rejoin-policy.ts";
 import type { ClusterService } from "./service.ts";
 
 const NS_PER_MS = 1e6;
-
-export interface GroupServiceOptions {
-  readonly name: string;
-  /** The group's name with its NUL. */
-  readonly group: string;
-  readonly log: Log;
-  /** Makes the machine once the node id is known, and a new one if the node id changes. */
-  readonly machineOf: (self: Member) => Dfsm;
-  /** Called before each event of the group; handles the quorum events that have arrived. */
-  readonly beforeEvent: () => void;
-  /** Awaited before a confchg is handled: the quorum state that belongs to it is then known. */
-  readonly beforeConfchg: () => Promise<void>;
-  /** Awaited before a join, for facts that the join needs. Must have its own time limit. */
-  readonly beforeJoin?: () => Promise<void>;
-  /** Called at each change of the mode: whether the group is being synchronised. */
-  readonly syncing: (isSyncing: boolean) => void;
-  /** Called when the connection has ended. */
-  readonly lost: () => void;
-  /** Asked after a failed write to the database: whether a write works now. */
-  readonly repaired?: () => boolean;
-}
-
-/** An event of a group, as observers get it, in order. */
-export type GroupEvent =
-  | { readonly kind: "message"; readonly from: Member; readonly message: Buffer }
-  | { readonly kind: "members"; readonly members: readonly Member[] }
-  | { readonly kind: "mode"; readonly mode: Mode };
 
 /** Counts and times since the start. */
 export interface GroupTimes {
@@ -95,6 +69,7 @@ export class GroupService implements ClusterService {
   /** Resumes the delivery of events. */
   #eventOver: (() => void) | undefined;
   #appliesForOthers = false;
+  #storesSoon = false;
   #stopped = false;
 
   constructor(options: GroupServiceOptions) {
@@ -106,7 +81,7 @@ export class GroupService implements ClusterService {
   /** Also true while the node stays out on purpose, so that the supervisor does not start it. */
   get isUp(): boolean {
     if (this.#cpg !== undefined || this.#leaving || this.#stopped) return true;
-    return !this.#policy.mayJoin(performance.now(), this.#options.repaired ?? (() => true));
+    return !this.#policy.mayJoin(performance.now()) || this.#options.works?.() === false;
   }
 
   /** True between a join and the end of its connection. */
@@ -238,9 +213,20 @@ export class GroupService implements ClusterService {
     const machine = this.#machine;
     if (machine === undefined) return undefined;
     this.#appliesForOthers = !this.#isOwnChange(from, message);
+    this.#gather(machine);
     this.#after(machine.deliver(from, message, instantNow()));
     this.#appliesForOthers = false;
     return machine.holding ? this.#eventEnd() : undefined;
+  }
+
+  /** The changes of one turn of the event loop are stored together, at its end. */
+  #gather(machine: Dfsm): void {
+    if (!machine.gather() || this.#storesSoon) return;
+    this.#storesSoon = true;
+    queueMicrotask(() => {
+      this.#storesSoon = false;
+      this.#after(machine.store());
+    });
   }
 
   /** False for the messages that end a synchronisation: they apply what others sent meanwhile. */

@@ -39,13 +39,9 @@ export class RejoinPolicy {
     return Math.max(0, this.#notBefore - now);
   }
 
-  /**
-   * Whether it may join now. Never after a newer protocol; after a failed write to the database
-   * only when `repaired` says that one has worked.
-   */
-  mayJoin(now: number, repaired: () => boolean): boolean {
-    if (this.#reason === "version" || now < this.#notBefore) return false;
-    return this.#reason !== "database" || repaired();
+  /** Whether it may join now; never after a newer protocol. */
+  mayJoin(now: number): boolean {
+    return this.#reason !== "version" && now >= this.#notBefore;
   }
 
   /** The node has joined. */
