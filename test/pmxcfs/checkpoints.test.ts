@@ -31,11 +31,7 @@ function opened(file: string, log: Log, more: Partial<OpenTreeOptions> = {}): Tr
 }
 
 function replicatorOf(tree: TreeStore): LocalReplicator {
-  return new LocalReplicator({
-    tree,
-    status: { set: () => 0 },
-    clusterLog: { add: () => {} },
-  });
+  return new LocalReplicator({ tree, status: { set: () => 0 }, clusterLog: { add: () => {} } });
 }
 
 const write = (path: string, size: number, offset = 0): TreeCommand => ({
