@@ -2,7 +2,7 @@
 /** The entry of the process: passes the words of the command line to cli/main.ts. */
 import { basename } from "node:path";
 import { foreignCode } from "./platform/environment.ts";
-import { restartWithIntervals } from "./platform/idle.ts";
+import { restartWithSettings } from "./platform/runtime-settings.ts";
 
 /** Commands that spend most of their time waiting for clients. */
 const SERVING: readonly string[] = ["serve", "echo", "pmxcfs"];
@@ -16,7 +16,7 @@ if (refusal !== undefined) {
 const given = process.argv.slice(2);
 // Started under the name pmxcfs, the program is a drop-in replacement for the C server.
 const words = basename(process.argv0) === "pmxcfs" ? ["pmxcfs", ...given] : given;
-if (SERVING.includes(words[0] ?? "")) restartWithIntervals(given);
+if (SERVING.includes(words[0] ?? "")) restartWithSettings(given);
 
 const { main } = await import("./cli/main.ts");
 await main(words);

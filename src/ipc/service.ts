@@ -7,7 +7,7 @@ import { counted } from "../base/counted.ts";
 import { Errno } from "../base/errno.ts";
 import { TimeSlices } from "../base/turns.ts";
 import type { Directory } from "../platform/files.ts";
-import { collectSoon } from "../platform/idle.ts";
+import { collectSoon } from "../platform/runtime-settings.ts";
 import { sweepStaleDirectories } from "../shm/stale-directories.ts";
 import { type CloseReason, STOPPED } from "./connection/close-reason.ts";
 import { Connection, type ConnectionCallbacks } from "./connection/connection.ts";

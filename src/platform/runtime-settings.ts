@@ -1,12 +1,13 @@
 /**
- * Intervals of the runtime's own work, which can only be set by environment variables at a start.
+ * Settings of the runtime, which can only be made by environment variables at a start.
  *
  * - Bun's garbage collection timer fires every second and wakes five threads. A server sets it to
  *   an hour, so that it sleeps when it is idle, and requests a collection itself when there may be
  *   garbage.
- * - While memory is freed, the allocator's thread looks ten times a second for pages that can be
- *   given back, for up to 2 ms each time. A server has it look every 2 s: as much memory is given
- *   back in the end, and the thread takes a sixth of the time.
+ * - The allocator soon gives memory back that is free, also single pages of blocks that are in use,
+ *   although the collector needs them again: up to one page fault for seven requests. What is given
+ *   back is also taken from the other processors that run this process, which interrupts them. A
+ *   server gives memory back after 10 s, and whole blocks only.
  */
 import { selfCommand } from "./self.ts";
 import { shim } from "./shim.ts";
@@ -15,9 +16,8 @@ import { shim } from "./shim.ts";
 const INTERVAL = "BUN_GC_TIMER_INTERVAL";
 const AN_HOUR = "3600000";
 
-/** Least interval in ms of the allocator's search for unused pages (mimalloc's purge_holes). */
-const HOLES_INTERVAL = "MIMALLOC_PURGE_HOLES_MIN_INTERVAL";
-const TWO_SECONDS = "2000";
+/** Options of the allocator (mimalloc): `purge_holes`, and `purge_delay` in ms. */
+const ALLOCATOR = { MIMALLOC_PURGE_HOLES: "0", MIMALLOC_PURGE_DELAY: "10000" };
 
 /** Delay of a requested collection, so that one collection serves several requests. */
 const COLLECT_AFTER_MS = 1000;
@@ -30,16 +30,15 @@ function terminated(...strings: readonly string[]): Buffer {
 }
 
 /**
- * Executes this program again under the same pid, with arguments `words` and these intervals; costs
- * 10 ms. An interval of the allocator that is set already is kept. Returns if the timer's variable
+ * Executes this program again under the same pid, with arguments `words` and these settings; costs
+ * 10 ms. Options of the allocator that are set already are kept. Returns if the timer's variable
  * is set already, or if the kernel refuses. Inherited descriptors stay open.
  */
-export function restartWithIntervals(words: readonly string[]): void {
+export function restartWithSettings(words: readonly string[]): void {
   if (process.env[INTERVAL] !== undefined) return;
   const [program = process.execPath, ...before] = selfCommand();
   const argv = [process.argv0, ...before, ...words];
-  const intervals = { [HOLES_INTERVAL]: TWO_SECONDS, ...process.env, [INTERVAL]: AN_HOUR };
-  const variables = Object.entries(intervals);
+  const variables = Object.entries({ ...ALLOCATOR, ...process.env, [INTERVAL]: AN_HOUR });
   const environment = variables.map(([name, value]) => `${name}=${value}`);
   shim.shim_execute(
     terminated(program),
