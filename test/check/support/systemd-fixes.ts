@@ -45,12 +45,17 @@ export const SYSTEMD_FIXES: Partial<Record<CodeName, SystemdState>> = {
   },
 };
 
+/** The shell of a unit ends after its processes: the next start replaces the program of one. */
+const END_TOGETHER = 'trap "kill $$(jobs -p)" TERM; wait; wait';
+
+const FUSE_NODE = `${native("fuse-node")} /etc/pve 0755`;
+
 /** A C server on libqb called pmxcfs, and a FUSE file system on /etc/pve: what a node has. */
 const NODE = `[Service]
 ExecStartPre=/bin/mkdir -p /etc/pve /run/bin
 ExecStartPre=/bin/test ! -e /run/broken
 ExecStartPre=/bin/cp ${native("qb-faulty-server")} /run/bin/pmxcfs
-ExecStart=/bin/bash -c '/run/bin/pmxcfs svc & ${native("fuse-node")} /etc/pve 0755 & wait'
+ExecStart=/bin/bash -c '/run/bin/pmxcfs svc & ${FUSE_NODE} & ${END_TOGETHER}'
 ExecStartPost=/bin/bash -c 'until test -e /etc/pve/local; do sleep 0.02; done'
 ExecStopPost=-/bin/bash -c 'umount -l /etc/pve 2> /dev/null'
 `;
