@@ -60,6 +60,11 @@ export class Service {
   readonly #log: PeerLog;
   readonly #shm: Directory;
   readonly #connections = new Set<Connection>();
+  /**
+   * The last one that ended. When no object of a shape is left, the collector takes the shape, and
+   * with it the code that was compiled for it: the next client would be served by slow code.
+   */
+  readonly #ended: Connection[] = [];
   readonly #setup: ConnectionSetup;
   readonly #disposal: RingDisposal;
   readonly #sockets: SocketLoop;
@@ -256,6 +261,7 @@ export class Service {
 
   #onEnded(connection: Connection, { kind, reason, error }: CloseReason): void {
     if (!this.#connections.delete(connection)) return;
+    this.#ended[0] = connection;
     const { caller, stats, number } = connection;
     this.#scheduler.forget(connection);
     this.#setup.forget(connection);
