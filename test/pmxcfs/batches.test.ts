@@ -15,8 +15,7 @@ import {
   truncateSync,
   writeFileSync,
 } from "node:fs";
-import { Errno, errnoName } from "../../src/base/errno.ts";
-import { withoutPhantoms } from "../../src/pmxcfs/replication/local.ts";
+import { Errno } from "../../src/base/errno.ts";
 import type { TreeCommand } from "../../src/pmxcfs/state/tree-command.ts";
 import {
   decodeJournal,
@@ -29,7 +28,7 @@ import { verifyDatabase } from "../../src/pmxcfs/rescue/verify.ts";
 import { eventually } from "../support/eventually.ts";
 import { apply, crash, LATER, mkdir, nameOfRoot, opened } from "./batched-tree.ts";
 import { open, rememberingLog, TempDirectory } from "./support.ts";
-import { anyCommand, TreeModel, writerOf } from "./tree-model.ts";
+import { anyCommand, applyToBoth, TreeModel } from "./tree-model.ts";
 import { rowsIn, rowsOf } from "./tree-rows-of.ts";
 
 /** The files of a killed server: "before" in the database, `changes` in the journal. */
@@ -63,13 +62,9 @@ describe("random commands in batches", () => {
         {
           using store = opened(file, { batches: { flushMs: LATER, changes: 20 } });
           model.mtime = store.memdb.root.mtime;
-          for (const [index, [given, drawn, tick, flush]] of commands.entries()) {
-            const writer = writerOf(given, drawn);
-            const command = withoutPhantoms(store.memdb, given);
-            const time = 1000 + tick;
-            const answer = store.apply(command, { writer, time });
-            const named = answer < 0 ? errnoName(answer) : answer;
-            expect([command, named]).toEqual([command, model.apply(command, writer, time)]);
+          for (const [index, drawn] of commands.entries()) {
+            applyToBoth(store, model, drawn);
+            const [, , , flush] = drawn;
             if (flush === 0) expect(store.storage.flush()).toBe(0);
             if (index !== crashAt) continue;
             const copy = crash(file, copies);

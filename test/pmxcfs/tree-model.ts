@@ -2,8 +2,12 @@
  * A simple model of the writable tree: a map from paths to entries and the rules of the mount,
  * written independently of the store. Also makes random commands.
  */
+import { expect } from "bun:test";
 import fc from "fast-check";
+import { errnoName } from "../../src/base/errno.ts";
+import { withoutPhantoms } from "../../src/pmxcfs/replication/local.ts";
 import type { TreeCommand } from "../../src/pmxcfs/state/tree-command.ts";
+import type { TreeStore } from "../../src/pmxcfs/store/tree-store.ts";
 
 const GUEST = /^nodes\/[a-z0-9]+\/(qemu-server|lxc|openvz)\/([1-9]\d*)\.conf$/;
 const MAX_BYTES = 1024 * 1024;
@@ -172,6 +176,21 @@ const size = fc.oneof(
  */
 export function writerOf(command: TreeCommand, drawn: number): number {
   return command.kind === "rename" ? 0 : drawn;
+}
+
+/** Applies a random command to both: they give the same answer. Returns what was applied. */
+export function applyToBoth(
+  tree: TreeStore,
+  model: TreeModel,
+  [given, drawn, tick]: readonly [TreeCommand, number, number, ...unknown[]],
+): TreeCommand {
+  const writer = writerOf(given, drawn);
+  const command = withoutPhantoms(tree.memdb, given);
+  const time = 1000 + tick;
+  const answer = tree.apply(command, { writer, time });
+  const named = answer < 0 ? errnoName(answer) : answer;
+  expect([command, named]).toEqual([command, model.apply(command, writer, time)]);
+  return command;
 }
 
 /** One random command. */

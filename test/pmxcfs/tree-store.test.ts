@@ -6,9 +6,9 @@ import { describe, expect, test } from "bun:test";
 import { Database } from "bun:sqlite";
 import fc from "fast-check";
 import { statSync } from "node:fs";
-import { Errno, errnoName } from "../../src/base/errno.ts";
+import { Errno } from "../../src/base/errno.ts";
 import { silentLog } from "../../src/base/log.ts";
-import { LocalReplicator, withoutPhantoms } from "../../src/pmxcfs/replication/local.ts";
+import { LocalReplicator } from "../../src/pmxcfs/replication/local.ts";
 import { Guests } from "../../src/pmxcfs/state/guests.ts";
 import type { TreeCommand } from "../../src/pmxcfs/state/tree-command.ts";
 import { Versions } from "../../src/pmxcfs/state/versions.ts";
@@ -17,7 +17,7 @@ import { MemoryRows } from "../../src/pmxcfs/store/memory-rows.ts";
 import { TreeStore } from "../../src/pmxcfs/store/tree-store.ts";
 import { Memdb } from "../../src/pmxcfs/state/memdb.ts";
 import { rememberingLog, TempDirectory, textOf } from "./support.ts";
-import { anyCommand, TreeModel, writerOf } from "./tree-model.ts";
+import { anyCommand, applyToBoth, TreeModel } from "./tree-model.ts";
 import { rowsIn, rowsOf } from "./tree-rows-of.ts";
 
 const ORIGIN = { writer: 0, time: 1_700_000_000 };
@@ -95,14 +95,7 @@ describe("random commands", () => {
         {
           using store = opened(file);
           model.mtime = store.memdb.root.mtime;
-          for (const [given, drawn, tick] of commands) {
-            const writer = writerOf(given, drawn);
-            const command = withoutPhantoms(store.memdb, given);
-            const time = 1000 + tick;
-            const answer = store.apply(command, { writer, time });
-            const named = answer < 0 ? errnoName(answer) : answer;
-            expect([command, named]).toEqual([command, model.apply(command, writer, time)]);
-          }
+          for (const drawn of commands) applyToBoth(store, model, drawn);
           expect(rowsIn(file)).toEqual(model.rows());
           expect(rowsOf(store)).toEqual(
             model

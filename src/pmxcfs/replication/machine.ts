@@ -27,7 +27,7 @@ import {
   type SendOutcome,
 } from "./events.ts";
 import { describeStatus, StallReport, type GroupStatus } from "./group-status.ts";
-import { decodeHeader, type Epoch, Type } from "./message.ts";
+import { type Epoch, isNormal } from "./message.ts";
 import { Protocol } from "./protocol.ts";
 import { Sending } from "./sending.ts";
 
@@ -93,7 +93,7 @@ export class Dfsm {
   /** A message of the group. `bytes` is valid only during the call. */
   deliver(from: Member, bytes: Uint8Array, at: Instant): Effect[] {
     const message = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-    const isChange = this.mode === Mode.synced && decodeHeader(message)?.type === Type.normal;
+    const isChange = this.mode === Mode.synced && isNormal(message);
     // The other messages are about the state that is stored.
     if (!isChange) this.#store();
     this.#protocol.deliver(from, message, at);

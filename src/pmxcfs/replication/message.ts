@@ -107,6 +107,11 @@ export function decodeHeader(message: Buffer): MessageHeader | undefined {
   };
 }
 
+/** Whether a message is one of the application. */
+export function isNormal(message: Buffer): boolean {
+  return message.length >= HEADER_BYTES && Header.read.type(spanOf(message)) === Type.normal;
+}
+
 /** A NORMAL message; undefined when it is too short to have a count. */
 export function decodeNormal(message: Buffer): NormalMessage | undefined {
   if (message.length < NORMAL_BYTES) return undefined;

@@ -22,14 +22,8 @@ import { Journal } from "./journal.ts";
 import type { JournalRecord } from "./journal-format.ts";
 import { LastRows } from "./last-rows.ts";
 import { RowFingerprint } from "./row-fingerprint.ts";
-import {
-  pagesOf,
-  type RootRow,
-  type RowChange,
-  type RowImage,
-  type RowWriter,
-  type StoreFigures,
-} from "./row-writer.ts";
+import { PAGES_AT_ONCE, pagesOf } from "./page-count.ts";
+import type { RootRow, RowChange, RowImage, RowWriter, StoreFigures } from "./row-writer.ts";
 import type { KeptCopy } from "./upkeep.ts";
 import { VERSION_NAME } from "./tree-rows.ts";
 import { PENDING_NAME } from "./version-row.ts";
@@ -52,9 +46,6 @@ export const BatchLimits = {
   /** Interval of checks whether another process has opened the database, while changes wait. */
   openedCheckMs: 20,
 } as const;
-
-/** More are stored at once, since that blocks the event loop: about 1 ms where calls are slow. */
-const MOST_GATHERED_PAGES = 128;
 
 /** Pause between two tries at the stop. */
 const STOP_PAUSE_MS = 10;
@@ -158,7 +149,7 @@ export class BatchingWriter implements RowWriter {
   }
 
   #gather(recorded: RecordedChange): 0 | Errno {
-    const isFull = this.#gathered.pages + pagesOf(recorded.change) > MOST_GATHERED_PAGES;
+    const isFull = this.#gathered.pages + pagesOf(recorded.change) > PAGES_AT_ONCE;
     const failure = isFull ? this.#storeGathered() : 0;
     if (failure === 0) this.#gathered.add(recorded);
     return failure;
@@ -262,23 +253,20 @@ export class BatchingWriter implements RowWriter {
       outcome = this.flush();
     }
     if (outcome !== 0) {
-      const others = "the other nodes of the cluster have them";
-      const where = "kept in config.db.changes beside it, for the next start";
-      const lacks: [number, string][] = [
-        [this.#gathered.length, others],
-        [this.#changes, where],
-      ];
-      for (const [count, comfort] of lacks) {
-        if (count === 0) continue;
-        const changes = counted(count, "change");
-        this.#log.error(`${this.#database.file}: ${changes} not written: ${comfort}`);
-      }
+      this.#notWritten(this.#gathered.length, "the other nodes of the cluster have them");
+      this.#notWritten(this.#changes, "kept in config.db.changes beside it, for the next start");
     }
     clearTimeout(this.#flushTimer);
     clearInterval(this.#openedTimer);
     this.#inotify?.[Symbol.dispose]();
     this.#journal[Symbol.dispose]();
     this.#database[Symbol.dispose]();
+  }
+
+  #notWritten(count: number, where: string): void {
+    if (count === 0) return;
+    const changes = counted(count, "change");
+    this.#log.error(`${this.#database.file}: ${changes} not written: ${where}`);
   }
 
   #written(change: RowChange): void {

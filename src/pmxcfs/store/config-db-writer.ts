@@ -39,16 +39,14 @@ import { isBusy } from "./row-statements.ts";
 import { type Loss, ServedFile } from "./served-file.ts";
 import { addServedNames, keepByName, removeServedNames } from "./served-names.ts";
 import { emptyLog, lostSides, setForeignAside } from "./side-files.ts";
-import { imageOfRoot, pagesOf, type RowChange, type StoreFigures } from "./row-writer.ts";
+import { PAGES_AT_ONCE, pagesOf } from "./page-count.ts";
+import { imageOfRoot, type RowChange, type StoreFigures } from "./row-writer.ts";
 import { readRows } from "./sqlite-rows.ts";
 import type { Row } from "./tree-rows.ts";
 import { checkpointTruncated, compact, isWorthCompacting, type KeptCopy } from "./upkeep.ts";
 
 /** Limit of the wait for another process's write lock at a start, as in C. */
 const START_WAIT_MS = 10_000;
-
-/** A transaction of more pages is written by a thread, if it is committed in steps. */
-const PAGES_AT_ONCE = 64;
 
 export interface ConfigDbWriterOptions {
   readonly file: string;

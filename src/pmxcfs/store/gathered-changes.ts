@@ -6,7 +6,8 @@ import type { Errno } from "../../base/errno.ts";
 import { keptCommand } from "../state/tree-command.ts";
 import type { JournalRecord } from "./journal-format.ts";
 import { LastRows } from "./last-rows.ts";
-import { pagesOf, type RowChange } from "./row-writer.ts";
+import { pagesOf } from "./page-count.ts";
+import type { RowChange } from "./row-writer.ts";
 
 /** A change, and the command that made it. */
 export interface RecordedChange {

@@ -16,15 +16,6 @@ export class MemoryRows implements RowWriter {
   readonly #gathered = new GatheredChanges();
   #gathers = false;
 
-  /** The rows that a crash leaves: without the changes that are only gathered. */
-  afterCrash(): MemoryRows {
-    const left = new MemoryRows();
-    for (const [inode, row] of this.rows) left.rows.set(inode, row);
-    left.root = this.root;
-    left.failure = this.failure;
-    return left;
-  }
-
   gather(): void {
     this.#gathers = true;
   }

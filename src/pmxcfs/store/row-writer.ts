@@ -66,18 +66,6 @@ export interface RowChange {
   readonly root: RootRow;
 }
 
-const PAGE_BYTES = 4096;
-/** Pages that any change touches: the table's leaf, and the one with row 0. */
-const PAGES_PER_CHANGE = 2;
-
-/** Roughly the pages that a change writes; a deleted row counts as one. */
-export function pagesOf({ deleted, replaced }: RowChange): number {
-  let pages = PAGES_PER_CHANGE + deleted.length;
-  for (const { data } of replaced)
-    pages += Math.max(1, Math.ceil((data?.length ?? 0) / PAGE_BYTES));
-  return pages;
-}
-
 /** Figures of a writer, since it was opened or as of now. */
 export interface StoreFigures {
   /** Changes that are answered and not in the database yet, and bytes of their journal. */

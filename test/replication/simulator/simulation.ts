@@ -32,6 +32,13 @@ const LOG_BYTES = 8 * 1024;
 const PATHS = ["a", "b", "d", "d/x", "d/y", "nodes/n1/lxc/100.conf", "priv/lock/l"];
 const DIRECTORIES = ["d", "nodes", "nodes/n1", "nodes/n1/lxc", "priv", "priv/lock"];
 
+/** The rows that a crash leaves: without the changes that were only gathered. */
+function afterCrash({ rows, root, failure }: MemoryRows): MemoryRows {
+  const left = new MemoryRows();
+  for (const [inode, row] of rows) left.rows.set(inode, row);
+  return Object.assign(left, { root, failure });
+}
+
 export interface SimulationOptions {
   readonly seed: number;
 }
@@ -127,7 +134,7 @@ export class Simulation {
     const { process, station } = node;
     if (process === undefined) return;
     node.process = undefined;
-    node.rows = node.rows.afterCrash();
+    node.rows = afterCrash(node.rows);
     for (const group of GROUPS) {
       if (process.groups[group].connection === "none" || station.ring === undefined) continue;
       station.taken.push({ kind: "leave", group, from: process.self });
@@ -213,9 +220,10 @@ export class Simulation {
 
   /** A member handles its next event, or does a step of its work. */
   #look(): void {
-    const ready = this.#running().flatMap(({ process }) =>
-      GROUPS.filter((name) => process?.groups[name].inbox.length ?? 0).map((name) => ({
-        process,
+    const ready = this.#running().flatMap((node) =>
+      GROUPS.filter((name) => node.process?.groups[name].inbox.length ?? 0).map((name) => ({
+        node,
+        process: node.process,
         name,
       })),
     );
@@ -226,8 +234,7 @@ export class Simulation {
     for (let count = 0; count < many; count++) next?.process?.step(next.name);
     this.events += next === undefined ? 0 : many;
     const isKilled = gathers && !this.calm && this.random.chance(0.002);
-    const node = this.nodes.find(({ process }) => process === next?.process);
-    if (isKilled && node !== undefined) this.kill(node);
+    if (isKilled && next !== undefined) this.kill(next.node);
     else if (gathers) next?.process?.store(next.name);
     const worker = this.random.pick(this.#running())?.process;
     for (const name of GROUPS) if (worker?.groups[name].machine.busy) worker.work(name);

@@ -22,7 +22,7 @@ import {
 } from "../events.ts";
 import type { GroupStatus } from "../group-status.ts";
 import type { Dfsm } from "../machine.ts";
-import { decodeHeader, Type } from "../message.ts";
+import { isNormal } from "../message.ts";
 import type { GroupEvent, GroupServiceOptions } from "./group-options.ts";
 import { GroupSender } from "./group-sender.ts";
 import { finalizeGroup, joinGroup, leaveGroup } from "./membership.ts";
@@ -232,7 +232,7 @@ export class GroupService implements ClusterService {
   /** False for the messages that end a synchronisation: they apply what others sent meanwhile. */
   #isOwnChange(from: Member, message: Buffer): boolean {
     const isOwn = this.#self !== undefined && sameMember(from, this.#self);
-    return isOwn && decodeHeader(message)?.type === Type.normal;
+    return isOwn && isNormal(message);
   }
 
   async #eventEnd(): Promise<void> {
