@@ -4,12 +4,12 @@
  * - Bun's garbage collection timer fires every second and wakes five threads. A server sets it to
  *   an hour, so that it sleeps when it is idle, and requests a collection itself when there may be
  *   garbage.
- * - The allocator soon gives memory back that is free, also single pages of blocks that are in use,
- *   although the collector needs them again: up to one page fault for seven requests. What is given
- *   back is also taken from the other processors that run this process, which interrupts them. In a
- *   nested guest that took half of the round trips of a client. There a server gives memory back
- *   after 10 s, and whole blocks only; elsewhere it has single pages looked for every 2 s instead
- *   of ten times a second, which takes up to 2 ms each time, and less memory.
+ * - The allocator gives free memory back to the kernel after a short time, also single pages of
+ *   blocks that are in use. The collector needs them again: up to one page fault in seven requests.
+ *   In a nested guest, where a page fault is slow, a client had half of its round trips because of
+ *   that. There a server gives memory back after 10 s, and whole blocks only.
+ * - Elsewhere a server looks for single pages every 2 s instead of ten times a second, because that
+ *   takes up to 2 ms each time. This needs less memory.
  */
 import { selfCommand } from "./self.ts";
 import { shim } from "./shim.ts";
