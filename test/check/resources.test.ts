@@ -4,6 +4,7 @@ import { Facts } from "../../src/tools/check/context.ts";
 import { localMachine } from "../../src/tools/check/host.ts";
 import { type Probe, runProbes } from "../../src/tools/check/probe.ts";
 import { Session } from "../../src/tools/check/session.ts";
+import { eventually } from "../support/eventually.ts";
 import { needRoot } from "../support/identity.ts";
 import { native } from "../support/native.ts";
 import { startService } from "../support/service.ts";
@@ -73,10 +74,11 @@ test("RUN_FULL: a tmpfs on /run without a free page", async () => {
   });
 });
 
+const openIn = (pid: number): number => readdirSync(`/proc/${pid}/fd`).length;
+
 /** Lowers the server's limit so that its open descriptors are `percent` of it. */
 function limitDescriptors(pid: number, percent: number): number {
-  const open = readdirSync(`/proc/${pid}/fd`).length;
-  const limit = Math.floor((open * 100) / percent);
+  const limit = Math.floor((openIn(pid) * 100) / percent);
   const set = Bun.spawnSync(["prlimit", "--pid", String(pid), `--nofile=${limit}:`]);
   if (!set.success) throw new Error(set.stderr.toString());
   return limit;
@@ -84,6 +86,7 @@ function limitDescriptors(pid: number, percent: number): number {
 
 test("DESCRIPTORS_LOW: a warning, and a failure if hardly any is left", async () => {
   await using server = await startService((name) => [native("qb-faulty-server"), name]);
+  const open = openIn(server.pid);
   const limit = limitDescriptors(server.pid, 80);
   expectFound(await check(server.name, { only: ["resources"] }), "DESCRIPTORS_LOW", {
     line: new RegExp(
@@ -92,6 +95,7 @@ test("DESCRIPTORS_LOW: a warning, and a failure if hardly any is left", async ()
     fix: new RegExp(`^prlimit --pid ${server.pid} --nofile=\\d+:$`),
     exit: 1,
   });
+  await eventually("the check's connections are closed", () => openIn(server.pid) === open);
   limitDescriptors(server.pid, 100);
   expectFound(await check(server.name, { only: ["resources"] }), "DESCRIPTORS_LOW", {
     line: /100 % of its/,
