@@ -12,7 +12,7 @@ import { renameNode } from "../../src/pmxcfs/rescue/rename-node.ts";
 import { salvage } from "../../src/pmxcfs/rescue/salvage.ts";
 import { eventually } from "../support/eventually.ts";
 import { REPOSITORY } from "../support/native.ts";
-import { apply, crash, mkdir, nameOfRoot, opened } from "./batched-tree.ts";
+import { apply, crash, LATER, mkdir, nameOfRoot, opened } from "./batched-tree.ts";
 import { rememberingLog, TempDirectory } from "./support.ts";
 
 /** Damages a journal of the changes a, b and c: a byte of the head, or of the record of b. */
@@ -119,7 +119,9 @@ test("a start waits for another process's lock, and then replays the journal", a
 test("a stop waits for another process's lock, and leaves no journal", async () => {
   using directory = new TempDirectory();
   const file = directory.at("config.db");
-  const tree = opened(file);
+  // Longer than the other process may need for its half a second beside other load.
+  const batches = { flushMs: LATER, openedCheckMs: LATER, stopMs: LATER };
+  const tree = opened(file, { batches });
   apply(tree, mkdir("a"));
   const other = Bun.spawn(["python3", "-c", WRITE_LOCK, file], { stdout: "pipe" });
   await other.stdout.getReader().read();

@@ -58,7 +58,7 @@ export async function follow(
 /** Expects that the fault was found, its fix was printed and removed it, and no content is lost. */
 export function expectFixed(tried: Tried, code: string): void {
   const { first, fixes, output, lost, second, looked } = tried;
-  const told = `${JSON.stringify(first.findings, undefined, 1)}\n${output}`;
+  const told = `${JSON.stringify(first.findings, undefined, 1)}\n${output}${looked}`;
   if (!codesOf(first).includes(code)) throw new Error(`${code} was not found in ${told}`);
   if (fixes.length === 0) throw new Error(`no fix of ${code} in ${told}`);
   for (const fix of fixes) expect(fix).not.toMatch(/\{\w+\}|[<>]\w+>|\bDELETE\b|\.recover/);

@@ -45,8 +45,11 @@ export const SYSTEMD_FIXES: Partial<Record<CodeName, SystemdState>> = {
   },
 };
 
-/** The shell of a unit ends after its processes: the next start replaces the program of one. */
-const END_TOGETHER = 'trap "kill $$(jobs -p)" TERM; wait; wait';
+/**
+ * A unit's shell ends after its processes, which systemd ends together with it: the next start
+ * replaces the program of one.
+ */
+const WAIT_FOR_ALL = "trap : TERM; wait; wait";
 
 const FUSE_NODE = `${native("fuse-node")} /etc/pve 0755`;
 
@@ -55,7 +58,7 @@ const NODE = `[Service]
 ExecStartPre=/bin/mkdir -p /etc/pve /run/bin
 ExecStartPre=/bin/test ! -e /run/broken
 ExecStartPre=/bin/cp ${native("qb-faulty-server")} /run/bin/pmxcfs
-ExecStart=/bin/bash -c '/run/bin/pmxcfs svc & ${FUSE_NODE} & ${END_TOGETHER}'
+ExecStart=/bin/bash -c '/run/bin/pmxcfs svc & ${FUSE_NODE} & ${WAIT_FOR_ALL}'
 ExecStartPost=/bin/bash -c 'until test -e /etc/pve/local; do sleep 0.02; done'
 ExecStopPost=-/bin/bash -c 'umount -l /etc/pve 2> /dev/null'
 `;
