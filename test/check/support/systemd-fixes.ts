@@ -46,19 +46,14 @@ export const SYSTEMD_FIXES: Partial<Record<CodeName, SystemdState>> = {
 };
 
 /**
- * A unit's shell ends after its processes, which systemd ends together with it: the next start
- * replaces the program of one.
+ * A C server on libqb called pmxcfs, and a FUSE file system on /etc/pve: what a node has. The
+ * program is a new file at each start: the old one may still be "busy".
  */
-const WAIT_FOR_ALL = "trap : TERM; wait; wait";
-
-const FUSE_NODE = `${native("fuse-node")} /etc/pve 0755`;
-
-/** A C server on libqb called pmxcfs, and a FUSE file system on /etc/pve: what a node has. */
 const NODE = `[Service]
 ExecStartPre=/bin/mkdir -p /etc/pve /run/bin
 ExecStartPre=/bin/test ! -e /run/broken
-ExecStartPre=/bin/cp ${native("qb-faulty-server")} /run/bin/pmxcfs
-ExecStart=/bin/bash -c '/run/bin/pmxcfs svc & ${FUSE_NODE} & ${WAIT_FOR_ALL}'
+ExecStartPre=/bin/cp --remove-destination ${native("qb-faulty-server")} /run/bin/pmxcfs
+ExecStart=/bin/bash -c '/run/bin/pmxcfs svc & ${native("fuse-node")} /etc/pve 0755 & wait'
 ExecStartPost=/bin/bash -c 'until test -e /etc/pve/local; do sleep 0.02; done'
 ExecStopPost=-/bin/bash -c 'umount -l /etc/pve 2> /dev/null'
 `;
