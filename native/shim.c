@@ -670,16 +670,19 @@ API int64_t shim_lock(int32_t fd)
 
 /*
  * lstat(2) of `name` into out[0..2]: owner, 1 for a directory (else 0), seconds since its ctime.
+ * time(2) may still give the second before that of a file which was just made.
  */
 API int64_t shim_look_at(int32_t directory, const char *name, int32_t *out)
 {
 	struct stat status;
+	struct timespec now;
 
-	if (fstatat(directory, name, &status, AT_SYMLINK_NOFOLLOW) < 0)
+	if (fstatat(directory, name, &status, AT_SYMLINK_NOFOLLOW) < 0 ||
+	    clock_gettime(CLOCK_REALTIME, &now) < 0)
 		return -errno;
 	out[0] = (int32_t)status.st_uid;
 	out[1] = S_ISDIR(status.st_mode);
-	out[2] = (int32_t)(time(NULL) - status.st_ctime);
+	out[2] = (int32_t)(now.tv_sec - status.st_ctime);
 	return 0;
 }
 

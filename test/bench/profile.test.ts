@@ -63,10 +63,10 @@ describe("allocations of the hot path", () => {
   // 64 in flight: on a busy machine each single request would be a wake-up, which allocates.
   const FLAGS = ["--depth", "64", "--requests", String(REQUESTS)];
 
-  /** The least of up to three runs: with a load of nine beside it, wake-ups made it 21 once. */
+  /** The least of up to six runs: beside other load, wake-ups made it 21 three times in a row. */
   async function least(handler: "empty" | "object"): Promise<number> {
     let bytes = Infinity;
-    for (let run = 0; run < 3 && bytes >= NOTHING; run++) {
+    for (let run = 0; run < 6 && bytes >= NOTHING; run++) {
       bytes = Math.min(bytes, await allocatedPerRequest(handler, ...FLAGS));
     }
     return bytes;
@@ -74,9 +74,9 @@ describe("allocations of the hot path", () => {
 
   test("the transport makes no object for a request", async () => {
     expect(await least("empty")).toBeLessThan(NOTHING);
-  }, 60_000);
+  }, 120_000);
 
   test("an object that a handler makes is measured", async () => {
     expect(await least("object")).toBeGreaterThan(NOTHING);
-  }, 60_000);
+  }, 120_000);
 });
