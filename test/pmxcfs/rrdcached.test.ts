@@ -18,10 +18,16 @@ import { eventually } from "../support/eventually.ts";
 import { flush, last, NODE_VALUES, open, settled, TIME } from "../support/rrd-files.ts";
 import { RrdcachedFixture } from "../support/rrdcached.ts";
 
+/** Limit for an answer that comes; beside other load it may take long. */
+const PATIENT_MS = 30_000;
+/** Limit for one that never comes. */
+const SHORT_MS = 100;
+
 /** Runs a test against a server that gives these answers. */
 async function withPeer(
   answer: (server: Server) => void,
   run: (daemon: Rrdcached) => Promise<void>,
+  timeoutMs = PATIENT_MS,
 ): Promise<void> {
   await using fixture = new RrdcachedFixture();
   const socketPath = join(fixture.directory, "peer.sock");
@@ -30,13 +36,18 @@ async function withPeer(
   await new Promise<void>((resolve) => {
     server.listen(socketPath, resolve);
   });
-  const daemon = new Rrdcached({ socketPath, timeoutMs: 100 });
+  const daemon = new Rrdcached({ socketPath, timeoutMs });
   await run(daemon);
   daemon.close();
   await new Promise((resolve) => {
     server.close(resolve);
   });
   expect(existsSync(socketPath)).toBe(false);
+}
+
+async function expectNoAnswer(daemon: Rrdcached): Promise<void> {
+  const failure = { reason: "no answer", isAbsent: false };
+  expect(await daemon.exchange("X\n", 1)).toMatchObject(failure);
 }
 
 /** A server that answers any input with these chunks. */
@@ -366,18 +377,8 @@ describe("a peer that is not rrdcached", () => {
   });
 
   test("silence, invalid or endless replies and hang-ups are failures with a reason", async () => {
-    await withPeer(answerWith(), async (daemon) => {
-      expect(await daemon.exchange("X\n", 1)).toMatchObject({
-        reason: "no answer",
-        isAbsent: false,
-      });
-    });
-    await withPeer(answerWith("HTTP/1.1 400 Bad Request\r\n\r\n"), async (daemon) => {
-      expect(await daemon.exchange("X\n", 1)).toMatchObject({
-        reason: "no answer",
-        isAbsent: false,
-      });
-    });
+    await withPeer(answerWith(), expectNoAnswer, SHORT_MS);
+    await withPeer(answerWith("HTTP/1.1 400 Bad Request\r\n\r\n"), expectNoAnswer, SHORT_MS);
     await withPeer(answerWith("x".repeat(2 << 20)), async (daemon) => {
       expect(await daemon.exchange("X\n", 1)).toMatchObject({ reason: "a reply without end" });
     });
