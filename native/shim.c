@@ -670,7 +670,7 @@ API int64_t shim_lock(int32_t fd)
 
 /*
  * lstat(2) of `name` into out[0..2]: owner, 1 for a directory (else 0), seconds since its ctime.
- * time(2) may still give the second before that of a file which was just made.
+ * Not by time(2), which may lag behind the ctime of a file that was just made.
  */
 API int64_t shim_look_at(int32_t directory, const char *name, int32_t *out)
 {

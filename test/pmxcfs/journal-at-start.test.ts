@@ -127,7 +127,7 @@ test("a stop waits for another process's lock, and leaves no journal", async () 
   await other.stdout.getReader().read();
   tree[Symbol.dispose]();
   expect(readdirSync(directory.path)).not.toContain("config.db.changes");
-  // As the last to close the database, it locks even readers out for a moment.
+  // The other process, as the last to close the database, locks readers out for a moment.
   expect(await other.exited).toBe(0);
   expect(nameOfRoot(file)).toBe("__version__");
   expect(salvage(file).items.map(({ name }) => name)).toEqual(["a"]);

@@ -6,8 +6,8 @@ const PAGE_BYTES = 4096;
 const PAGES_PER_CHANGE = 2;
 
 /**
- * The pages that the event loop writes at once, which takes about 1 ms in a nested guest: a longer
- * transaction in steps is left to a thread, and changes that are gathered are stored before.
+ * The most pages that the event loop writes at once, which takes about 1 ms in a nested guest. A
+ * thread writes a longer transaction in steps; gathered changes are stored before they have more.
  */
 export const PAGES_AT_ONCE = 64;
 
